@@ -1,0 +1,15 @@
+# Compiler options that every target of the project takes by linking vgpu_options.
+add_library(vgpu_options INTERFACE)
+target_compile_options(vgpu_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wcast-align -Werror -fno-omit-frame-pointer
+  $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>)
+target_include_directories(vgpu_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
+target_include_directories(vgpu_options SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
+target_link_libraries(vgpu_options INTERFACE Threads::Threads)
+if(VGPU_SANITIZE)
+  target_compile_options(vgpu_options INTERFACE -fsanitize=${VGPU_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(vgpu_options INTERFACE -fsanitize=${VGPU_SANITIZE})
+endif()
+if(VGPU_FUZZ)
+  target_compile_options(vgpu_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,41 @@
+#pragma once
+#include <cstdint>
+
+namespace vgpu::softgpu {
+
+/// Which addresses a kernel of the software GPU may touch. Device addresses are addresses of this process, so a check is
+/// all that stands between a kernel's stray pointer and the process.
+///
+/// Threads: the look-ups are lock-free and may run beside changes; a kernel that races with a free may see either state,
+/// as on a real GPU.
+class AddressMap {
+ public:
+  /// The window that device memory comes from: kept away from where Linux places a process's own mappings, so that a
+  /// device pointer is never also a host pointer of the guest.
+  static constexpr std::uint64_t kHeapBase = 0x200000000000;
+  static constexpr std::uint64_t kHeapBytes = std::uint64_t{64} << 30;
+  /// Resolution of the check inside the heap, as a power of two: 512 bytes, the alignment of every allocation.
+  static constexpr unsigned kGranuleShift = 9;
+
+  AddressMap();
+  ~AddressMap();
+  AddressMap(const AddressMap&) = delete;
+  AddressMap& operator=(const AddressMap&) = delete;
+
+  /// True if [address, address + bytes) is allocated device memory or registered host memory. Overflow-safe. bytes > 0.
+  bool contains(std::uint64_t address, std::uint64_t bytes) const noexcept;
+
+  /// Marks a part of the heap as accessible or not. Both values are multiples of the granule. One writer at a time.
+  void mark_heap(std::uint64_t address, std::uint64_t bytes, bool accessible) noexcept;
+
+  /// Adds or removes a range of host memory (pinned or registered). One writer at a time.
+  /// add_host returns false when the table of ranges is full (4096).
+  bool add_host(std::uint64_t address, std::uint64_t bytes) noexcept;
+  void remove_host(std::uint64_t address) noexcept;
+
+ private:
+  struct State;
+  State* state_;
+};
+
+}  // namespace vgpu::softgpu
