@@ -12,7 +12,11 @@ class AddressMap {
  public:
   /// The window that device memory comes from: kept away from where Linux places a process's own mappings, so that a
   /// device pointer is never also a host pointer of the guest.
+#if defined(__SANITIZE_THREAD__)
+  static constexpr std::uint64_t kHeapBase = 0x7e9000000000;  // ThreadSanitizer's shadow lies at the usual place
+#else
   static constexpr std::uint64_t kHeapBase = 0x200000000000;
+#endif
   static constexpr std::uint64_t kHeapBytes = std::uint64_t{64} << 30;
   /// Resolution of the check inside the heap, as a power of two: 512 bytes, the alignment of every allocation.
   static constexpr unsigned kGranuleShift = 9;
@@ -28,8 +32,9 @@ class AddressMap {
   /// Marks a part of the heap as accessible or not. Both values are multiples of the granule. One writer at a time.
   void mark_heap(std::uint64_t address, std::uint64_t bytes, bool accessible) noexcept;
 
-  /// Adds or removes a range of host memory (pinned or registered). One writer at a time.
-  /// add_host returns false when the table of ranges is full (4096).
+  /// Adds or removes a range of host memory (pinned or registered). One writer at a time. Ranges don't overlap.
+  /// add_host returns false when the table of ranges is full (kMaxHostRanges) or the range is empty or overflows.
+  static constexpr unsigned kMaxHostRanges = 4096;
   bool add_host(std::uint64_t address, std::uint64_t bytes) noexcept;
   void remove_host(std::uint64_t address) noexcept;
 
