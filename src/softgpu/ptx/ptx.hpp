@@ -58,6 +58,10 @@ class Module {
   virtual ~Module() = default;
   virtual std::span<const KernelInfo> kernels() const noexcept = 0;
   virtual std::span<const Variable> variables() const noexcept = 0;
+  /// Why this kernel can't run (it, or a function it calls, has something that is not carried), or null if it can.
+  /// Answer a request for the kernel with CUDA_ERROR_INVALID_PTX then; the other kernels of the module are good.
+  /// Valid as long as the module. A launch of a broken kernel ends with Fault::illegal_instruction.
+  virtual const Diagnostic* broken(std::uint32_t kernel) const noexcept = 0;
   /// Gives each variable (in the order of variables()) its address and writes the initial values there, pointers to other
   /// variables included. Call once, before the first run. The memory must be writable by this process.
   virtual void link(std::span<const std::uint64_t> addresses) = 0;
