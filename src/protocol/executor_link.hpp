@@ -1,0 +1,80 @@
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "protocol/catalogue.hpp"
+
+/// What passes between vgpud and the vgpu-executor process of one session: fixed-size messages over a SOCK_SEQPACKET
+/// pair, and a page of counters. Both ends are the same build; the executor is still not trusted with more than its
+/// session.
+namespace vgpu::protocol {
+
+/// Descriptors that the executor inherits.
+inline constexpr int kLinkFd = 3;    ///< the message socket
+inline constexpr int kRegionFd = 4;  ///< memfd of the session's region
+inline constexpr int kStatsFd = 5;   ///< memfd of SessionStats, not visible to the guest
+
+/// daemon -> executor
+struct ExecutorCommand {
+  enum class Type : u32 {
+    start = 1,  ///< first message; answered with ready or failed
+    run = 2,    ///< you hold a lease, and the ring may have records: read it until it is empty
+    yield = 3,  ///< give the lease up: stop reading, drain the GPU, answer with idle
+    stop = 4,   ///< the guest is gone: read what is still in the ring without waiting for the GPU, then exit
+  };
+  Type type = Type::start;
+  u32 session = 0;
+  u32 vm = 0;
+  u32 log_calls = 0;  ///< 1: log each call (debug level)
+  u64 region_bytes = 0;
+  u32 spin_microseconds = 0;   ///< how long to poll an empty ring before sleeping
+  i32 device = 0;              ///< ordinal of the device to use, as the driver library counts them; -1: all
+  u64 lease_microseconds = 0;  ///< run: give the lease up by yourself after so long; 0: no limit
+  std::array<char, 32> pool{};
+  std::array<char, 256> driver_library{};  ///< path or soname to dlopen: libcuda.so.1 or the software GPU
+};
+
+/// executor -> daemon
+struct ExecutorEvent {
+  enum class Type : u32 {
+    ready = 1,   ///< text: the device's name
+    failed = 2,  ///< could not start: result and text say why
+    idle = 3,    ///< ring empty and GPU drained (or after yield): the lease is back; busy_nanoseconds of it were used
+    fault = 4,   ///< something that the operator should know and the session survives: a sticky CUDA error, with text
+    ended = 5,   ///< the session ended: reason and text say why; the process exits after it
+  };
+  Type type = Type::ready;
+  u32 reason = 0;  ///< vgpu_end_reason
+  i32 result = 0;  ///< CUresult
+  u32 zero = 0;
+  u64 busy_nanoseconds = 0;
+  std::array<char, 232> text{};
+};
+
+/// Counters of one session, written by its executor with relaxed stores, read by the daemon at each scrape. Monotone
+/// but for the gauges at the end.
+struct SessionStats {
+  static constexpr u32 kMaxNames = 1024;
+  enum Direction : u32 { host_to_device, device_to_host, device_to_device, kDirections };
+  using Counter = std::atomic<u64>;
+
+  Counter calls_processed;
+  Counter kernels_launched;
+  std::array<Counter, kDirections> copied_bytes;
+  Counter sleeps;                                      ///< times the executor went to sleep on an empty ring
+  Counter sync_calls;                                  ///< records with a completion slot
+  std::array<Counter, kCallCount> calls_by_name;       ///< by call::Index
+  std::array<Counter, kMaxNames> unsupported_by_name;  ///< by cuda_name_index() (common/cuda_names.hpp)
+
+  Counter memory_used_bytes;  ///< gauge: device memory that the session holds through allocation calls
+};
+static_assert(std::atomic<u64>::is_always_lock_free);
+
+inline constexpr const char* direction_name(u32 direction) noexcept {
+  constexpr std::array<const char*, SessionStats::kDirections> names{"host_to_device", "device_to_host",
+                                                                     "device_to_device"};
+  return direction < names.size() ? names[direction] : "unknown";
+}
+
+}  // namespace vgpu::protocol

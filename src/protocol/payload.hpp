@@ -1,0 +1,56 @@
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "protocol/layout.h"
+#include "protocol/types.hpp"
+
+/// Structures that travel in tails and in the region, beside the catalogue's requests and replies.
+namespace vgpu::protocol {
+
+/// One CUlaunchAttribute: its id and its value's 64 bytes as they are (driver API, CUlaunchAttributeValue).
+struct LaunchAttribute {
+  u32 id;
+  u32 zero;
+  std::array<std::byte, 64> value;
+};
+static_assert(sizeof(LaunchAttribute) == 72);
+inline constexpr u32 kMaxLaunchAttributes = 32;
+/// The largest parameter block that any GPU takes (CUDA C++ programming guide, "Kernel parameters": 32,764 bytes).
+inline constexpr u32 kMaxParameterBytes = 32764;
+
+/// One CUjit_option whose value is a number. Options with host pointers (logs) have fields of their own in the request.
+struct JitOption {
+  u32 option;
+  u32 zero;
+  u64 value;
+};
+static_assert(sizeof(JitOption) == 16);
+inline constexpr u32 kMaxJitOptions = 64;
+
+/// The longest name of a function or variable (C++ templates make long ones).
+inline constexpr u32 kMaxNameBytes = 64u << 10;
+/// Copies up to this many bytes travel in the record itself; larger ones through the staging area.
+inline constexpr u32 kMaxInlineCopyBytes = 32u << 10;
+static_assert(kMaxNameBytes + 1024 <= VGPU_RECORD_MAX_BYTES);
+/// The largest module image that is taken.
+inline constexpr u64 kMaxImageBytes = u64{2} << 30;
+
+/// What a guest process must know of a device to answer its queries without asking again.
+struct DeviceInfo {
+  static constexpr u32 kAttributes = 256;
+  std::array<i32, kAttributes> attribute;       ///< by CUdevice_attribute
+  std::array<std::uint8_t, kAttributes> known;  ///< 1: attribute[i] was answered
+  std::array<char, 256> name;                   ///< NUL-terminated
+  std::array<char, 64> pci_bus_id;              ///< NUL-terminated
+  std::array<std::uint8_t, 16> uuid;
+  u64 total_memory;
+  i32 least_stream_priority;
+  i32 greatest_stream_priority;
+  u32 compute_major;
+  u32 compute_minor;
+};
+static_assert(sizeof(DeviceInfo) % 8 == 0);
+
+}  // namespace vgpu::protocol

@@ -1,0 +1,96 @@
+#pragma once
+#include <cstdint>
+
+/// The types that requests and replies are made of. Strong types, so that both sides know from the declaration alone
+/// what a number means: how to translate it, how to check it, how to print it.
+namespace vgpu::protocol {
+
+using i32 = std::int32_t;
+using u16 = std::uint16_t;
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+/// An address of GPU memory, or of the arena: the same number in the guest and in its executor.
+enum class Pointer : u64 {};
+
+/// An offset from the start of the region; with a count of bytes beside it, it names data in the staging area or the
+/// arena. kInline: the data is the record's tail instead.
+enum class Offset : u64 {};
+inline constexpr Offset kInline{~u64{0}};
+
+/// An IEEE single in its bits.
+enum class FloatBits : u32 {};
+
+/// What a handle stands for.
+enum class Kind : u32 { context = 1, stream, event, module_, library, function, kernel, pool };
+
+/// Handles are minted in the guest and are indices of the executor's tables: no answer is needed to make one, and no
+/// hash to find it. A program sees the number as its CUstream, CUevent …; it is never an address.
+///   bit 44: always 1 · bits 40 to 43: Kind · bits 24 to 39: generation · bits 0 to 23: index, from 1
+template <Kind K>
+struct Handle {
+  u64 value;
+  static constexpr Kind kind = K;
+  static constexpr u64 kMark = u64{1} << 44;
+  static constexpr u64 kPrefix = kMark | (u64{static_cast<u32>(K)} << 40);
+  static constexpr u32 kMaxIndex = (1u << 24) - 1;
+  static constexpr Handle make(u32 index, u16 generation) noexcept {
+    return {kPrefix | (u64{generation} << 24) | (index & kMaxIndex)};
+  }
+  constexpr bool well_formed() const noexcept { return (value >> 40) == (kPrefix >> 40) && index() != 0; }
+  constexpr u32 index() const noexcept { return static_cast<u32>(value & kMaxIndex); }
+  constexpr u16 generation() const noexcept { return static_cast<u16>(value >> 24); }
+};
+
+using ContextHandle = Handle<Kind::context>;
+using StreamHandle = Handle<Kind::stream>;  ///< value 0: the legacy default stream of the record's context
+using EventHandle = Handle<Kind::event>;
+using ModuleHandle = Handle<Kind::module_>;
+using LibraryHandle = Handle<Kind::library>;
+using FunctionHandle = Handle<Kind::function>;
+using KernelHandle = Handle<Kind::kernel>;
+
+/// A CUfunction or a CUkernel, where CUDA takes either.
+struct CallableHandle {
+  u64 value;
+};
+
+/// Live handles that an executor accepts, by kind: a guest can't make it hold more.
+constexpr u32 handle_limit(Kind kind) noexcept {
+  switch (kind) {
+    case Kind::context:
+      return 64;
+    case Kind::stream:
+      return 1u << 14;
+    case Kind::event:
+      return 1u << 20;
+    case Kind::module_:
+      return 1u << 16;
+    case Kind::library:
+      return 1u << 16;
+    case Kind::function:
+      return 1u << 20;
+    case Kind::kernel:
+      return 1u << 20;
+    case Kind::pool:
+      return 64;
+  }
+  return 0;
+}
+
+/// Where a kernel's parameter lies in the packed buffer, in bytes.
+struct ParameterLayout {
+  u16 offset;
+  u16 size;
+};
+inline constexpr u32 kInlineParameters = 50;
+
+/// How the executor runs a call.
+enum class Mode : u32 {
+  async,     ///< no answer; a failure appears in vgpu_control.async_error
+  sync,      ///< answered by the thread that reads the ring: quick calls only
+  parked,    ///< answered when the work before it on the stream or event is done; nobody waits for it in between
+  blocking,  ///< run by a worker thread and answered by it: may take as long as it likes
+};
+
+}  // namespace vgpu::protocol
