@@ -24,7 +24,7 @@ struct Hello {
   std::array<char, 32> pool{};     ///< claimed pool, NUL-terminated; empty: none
   std::array<char, 64> process{};  ///< name of the program, NUL-terminated, for the log
 };
-static_assert(sizeof(Hello) == 136);
+static_assert(sizeof(Hello) == 128);
 
 struct Welcome {
   u32 magic = VGPU_MAGIC;
