@@ -12,8 +12,11 @@ PREPROCESSED = ("cuda.h", "cudaProfiler.h")
 INTEROP = ("cudaGL", "cudaEGL", "cudaVDPAU")
 TYPEDEFS = ("cuda", "cudaProfiler") + INTEROP
 
-# Declared for Windows only, absent from a libcuda for Linux.
-WINDOWS_ONLY = {"cuWGLGetDevice"}
+# Declared, but absent from a libcuda for x86-64 Linux (measured on driver 580.159.04): Windows only, Tegra only.
+OTHER_PLATFORMS = {"cuWGLGetDevice", "cuEventCreateFromEGLSync"}
+
+# Exported by libcuda (measured on driver 580.159.04) though no header declares them.
+UNDECLARED = {"cuEGLApiInit", "cuMemGetAttribute", "cuMemGetAttribute_v2"}
 
 
 def without_comments(text):
@@ -32,40 +35,40 @@ class Headers:
     """What the headers in a toolkit's include directory say.
 
     names:      every exported name, sorted
-    prototypes: name -> parameter list as written, for the names of PREPROCESSED headers
+    prototypes: name -> parameter list as cuda.h and cudaProfiler.h write it
+    interop:    name -> the same for the headers of OpenGL, EGL and VDPAU, as far as they declare that very name
     versions:   (base name, per thread?) -> sorted CUDA versions at which a new form of the function appeared
     """
 
     def __init__(self, include, compiler):
         self.include = include
         self.prototypes = self._prototypes(compiler)
+        self.interop = {}
+        interop_names = self._interop_names()
+        self.names = sorted((set(self.prototypes) | interop_names | UNDECLARED) - OTHER_PLATFORMS)
         self.versions = self._versions()
-        self.names = sorted(set(self.prototypes) | self._interop_names())
+        self._known = set(self.names)
 
     def _prototypes(self, compiler):
-        """Prototypes of all forms, old and per-thread ones too, which __CUDA_API_VERSION_INTERNAL makes cuda.h declare."""
-        found = {}
+        """Prototypes of all forms: the macro makes cuda.h declare the old and the per-thread ones too."""
         source = "#define __CUDA_API_VERSION_INTERNAL\n" + "".join(f"#include <{name}>\n" for name in PREPROCESSED)
-        # The linker functions (cuLink*) are only declared where this macro, which cuda.h's users set by including it
-        # from the runtime, is absent; the plain reading of cuda.h adds them.
-        for text in (source, source.split("\n", 1)[1]):
-            done = subprocess.run([compiler, "-E", "-P", "-I", self.include, "-x", "c", "-"], input=text, text=True,
-                                  check=True, stdout=subprocess.PIPE)
-            for match in re.finditer(r"\bCUresult\s+(cu[A-Z]\w*)\s*\(([^;{}]*)\)\s*;", done.stdout):
-                found.setdefault(match[1], " ".join(match[2].split()))
-        return found
+        done = subprocess.run([compiler, "-E", "-P", "-I", self.include, "-x", "c", "-"], input=source, text=True,
+                              check=True, stdout=subprocess.PIPE)
+        found = re.findall(r"\bCUresult\s+(cu[A-Z]\w*)\s*\(([^;{}]*)\)\s*;", done.stdout)
+        return {name: " ".join(parameters.split()) for name, parameters in found}
 
     def _interop_names(self):
         names = set()
         for header in INTEROP:
             text = read(self.include, header + ".h")
-            declared = set(re.findall(r"\bCUresult\s+CUDAAPI\s+(cu[A-Z]\w*)\s*\(", text)) - WINDOWS_ONLY
-            names |= declared
+            for name, parameters in re.findall(r"\bCUresult\s+CUDAAPI\s+(cu[A-Z]\w*)\s*\(([^;{}]*)\)\s*;", text):
+                self.interop[name] = " ".join(parameters.split())
+                names.add(name)
             for form, target in re.findall(r"#define\s+(cu[A-Z]\w*)\s+(\S+)", text):
                 wrapped = re.fullmatch(r"__CUDA_API_PT(DS|SZ)\((\w+)\)", target)
                 if wrapped:
                     names |= {wrapped[2], f"{wrapped[2]}_pt{wrapped[1].lower()}"}
-                elif form in declared:
+                elif form in names:
                     names.add(target)
         return names
 
@@ -74,19 +77,29 @@ class Headers:
         for header in TYPEDEFS:
             text = read(self.include, header + "Typedefs.h")
             for name, version, suffix in re.findall(r"\*\s*PFN_(cu[A-Z]\w*?)_v(\d+)(_ptds|_ptsz)?\s*\)", text):
-                if name not in WINDOWS_ONLY:
+                if name not in OTHER_PLATFORMS:
                     found[name, bool(suffix)].add(int(version))
         return {key: sorted(versions) for key, versions in found.items()}
 
-    def forms(self, base):
-        """The exported forms of a base name, oldest first: base, base_v2, base_v3 … (without per-thread variants)."""
-        known = set(self.names)
-        return [form for form in [base] + [f"{base}_v{k}" for k in range(2, 10)] if form in known]
-
     def per_thread(self, name):
         """The per-thread variant of an exported form, or None."""
-        known = set(self.names)
-        return next((name + suffix for suffix in ("_ptsz", "_ptds") if name + suffix in known), None)
+        return next((name + suffix for suffix in ("_ptsz", "_ptds") if name + suffix in self._known), None)
+
+    def entry_points(self, base, per_thread):
+        """[(since version, exported name)], oldest first, that cuGetProcAddress knows for a base name.
+
+        The forms of a function are base, base_v2, base_v3 …; the typedefs tell the versions at which its forms appeared.
+        Where there are more forms than versions, the oldest forms can't be asked for, so both lists are paired from
+        their ends. The answers of driver 580.159.04 to all names, flags and versions agree with this without exception
+        (tests/unit/shim_exports/entry_points.txt).
+        """
+        forms = [form for form in [base] + [f"{base}_v{k}" for k in range(2, 10)] if form in self._known]
+        if per_thread:
+            forms = [variant for variant in map(self.per_thread, forms) if variant]
+        versions = self.versions.get((base, per_thread), [])
+        if len(versions) > len(forms):
+            raise SystemExit(f"{base}: versions {versions} in the typedefs, but only the forms {forms} in the headers")
+        return list(zip(versions, forms[len(forms) - len(versions):]))
 
 
 def arguments(parameters):
