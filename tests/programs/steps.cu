@@ -1,0 +1,117 @@
+// Does what its standard input says, one command a line, and answers each with one line, `ok …` or `error NAME`, so
+// that a test can hold a session at any point. work: adds two vectors and checks them · alloc BYTES: keeps that much ·
+// hold BYTES: pinned · sync · launch: one kernel, asynchronously · spin: launches without end until standard input is
+// closed or an error comes · unsupported: asks for something that is not carried · quit
+#include <poll.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <vector>
+
+#include "check.hpp"
+
+__global__ void add(const int* a, const int* b, int* c, int count) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < count) c[i] = a[i] + b[i];
+}
+
+__global__ void busy(int* value, int rounds) {
+  int x = *value;
+  for (int i = 0; i < rounds; ++i) x = x * 1664525 + 1013904223;
+  *value = x;
+}
+
+static cudaError_t work() {
+  const int count = 10000;
+  std::vector<int> a(count), b(count), c(count, -1);
+  for (int i = 0; i < count; ++i) {
+    a[i] = i * 3;
+    b[i] = 7 - i;
+  }
+  int* device[3] = {nullptr, nullptr, nullptr};
+  cudaError_t error = cudaSuccess;
+  for (int*& pointer : device)
+    if (error == cudaSuccess) error = cudaMalloc(&pointer, count * sizeof(int));
+  if (error == cudaSuccess) error = cudaMemcpy(device[0], a.data(), count * sizeof(int), cudaMemcpyHostToDevice);
+  if (error == cudaSuccess) error = cudaMemcpy(device[1], b.data(), count * sizeof(int), cudaMemcpyHostToDevice);
+  if (error == cudaSuccess) {
+    add<<<(count + 127) / 128, 128>>>(device[0], device[1], device[2], count);
+    error = cudaGetLastError();
+  }
+  if (error == cudaSuccess) error = cudaMemcpy(c.data(), device[2], count * sizeof(int), cudaMemcpyDeviceToHost);
+  for (int* pointer : device) {
+    const cudaError_t freed = cudaFree(pointer);
+    if (error == cudaSuccess) error = freed;
+  }
+  if (error != cudaSuccess) return error;
+  for (int i = 0; i < count; ++i) REQUIRE(c[i] == 2 * i + 7, "element %d is %d, not %d", i, c[i], 2 * i + 7);
+  return cudaSuccess;
+}
+
+static bool input_closed() {
+  pollfd input{STDIN_FILENO, POLLIN, 0};
+  return poll(&input, 1, 0) > 0;
+}
+
+static cudaError_t spin(int* value) {
+  std::printf("ok spinning\n");
+  std::fflush(stdout);
+  cudaError_t error = cudaSuccess;
+  while (error == cudaSuccess && !input_closed()) {
+    for (int i = 0; i < 16 && error == cudaSuccess; ++i) {
+      busy<<<4, 64>>>(value, 2000);
+      error = cudaGetLastError();
+    }
+    if (error == cudaSuccess) error = cudaDeviceSynchronize();
+  }
+  return error;
+}
+
+int main() {
+  char line[256];
+  int* value = nullptr;
+  while (std::fgets(line, sizeof line, stdin) != nullptr) {
+    line[std::strcspn(line, "\n")] = 0;
+    const unsigned long long number = std::strchr(line, ' ') ? std::strtoull(std::strchr(line, ' '), nullptr, 10) : 0;
+    cudaError_t error = cudaSuccess;
+    void* pointer = nullptr;
+    if (std::strncmp(line, "work", 4) == 0) {
+      error = work();
+    } else if (std::strncmp(line, "alloc", 5) == 0) {
+      error = cudaMalloc(&pointer, number);
+    } else if (std::strncmp(line, "hold", 4) == 0) {
+      error = cudaMallocHost(&pointer, number);
+    } else if (std::strncmp(line, "launch", 6) == 0 || std::strncmp(line, "spin", 4) == 0) {
+      if (value == nullptr) error = cudaMalloc(&value, sizeof *value);
+      if (error == cudaSuccess) error = cudaMemset(value, 0, sizeof *value);
+      if (error == cudaSuccess && line[0] == 'l') {
+        busy<<<1, 32>>>(value, 100);
+        error = cudaGetLastError();
+      } else if (error == cudaSuccess) {
+        error = spin(value);
+      }
+    } else if (std::strncmp(line, "sync", 4) == 0) {
+      error = cudaDeviceSynchronize();
+    } else if (std::strncmp(line, "unsupported", 11) == 0) {
+      cudaExternalMemory_t memory;
+      cudaExternalMemoryHandleDesc description{};
+      description.type = cudaExternalMemoryHandleTypeOpaqueFd;
+      description.handle.fd = -1;
+      description.size = 4096;
+      error = cudaImportExternalMemory(&memory, &description);
+      (void)cudaGetLastError();
+    } else if (std::strncmp(line, "quit", 4) == 0) {
+      break;
+    } else {
+      std::printf("error unknown command\n");
+      std::fflush(stdout);
+      continue;
+    }
+    if (error == cudaSuccess)
+      std::printf("ok %p\n", pointer);
+    else
+      std::printf("error %s\n", cudaGetErrorName(error));
+    std::fflush(stdout);
+  }
+  return 0;
+}
