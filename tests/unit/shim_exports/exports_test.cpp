@@ -55,8 +55,8 @@ bool is_per_thread(std::string_view name) { return ends_with(name, "_ptsz") || e
 
 // Defined by the test library or by the exports themselves.
 bool is_carried(std::string_view name) {
-  static const std::set<std::string_view> carried{
-      "cuMemcpy", "cuStreamQuery", "cuGetProcAddress", "cuGetProcAddress_v2", "cuGetExportTable", "cuEGLApiInit"};
+  static const std::set<std::string_view> carried{"cuMemcpy", "cuStreamQuery", "cuGetProcAddress",
+                                                  "cuGetProcAddress_v2", "cuEGLApiInit"};
   return carried.contains(name);
 }
 
