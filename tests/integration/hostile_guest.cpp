@@ -136,7 +136,7 @@ void header_group(const Options& options) {
   for (std::uint32_t slot : {VGPU_SLOT_COUNT, 0x7fffffffu, VGPU_NO_SLOT - 1, VGPU_NO_SLOT})
     change("slot:" + std::to_string(slot), [&](vgpu_record& header) { header.slot = slot; });
   change("ticket:0", [](vgpu_record& header) { header.ticket = 0; });
-  for (std::uint32_t bytes : {1u, 17u, 128u << 10, 0xffffffffu, 0xffffffd0u})
+  for (std::uint32_t bytes : {17u, 128u << 10, 0xffffffffu, 0xffffffd0u})
     change("tail:" + std::to_string(bytes), [&](vgpu_record& header) { header.tail_bytes = bytes; });
   change("sequence", [](vgpu_record& header) { header.sequence += 64; });
 }
