@@ -16,7 +16,7 @@
 namespace {
 
 using Status = CUdriverProcAddressQueryResult;
-constexpr auto kNone = static_cast<Status>(-77);
+constexpr auto kNone = static_cast<Status>(3);  // no status, but within the range of the type
 void* const kUntouched = reinterpret_cast<void*>(0x77);
 
 struct Answer {
