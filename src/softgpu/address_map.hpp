@@ -3,11 +3,11 @@
 
 namespace vgpu::softgpu {
 
-/// Which addresses a kernel of the software GPU may touch. Device addresses are addresses of this process, so a check is
-/// all that stands between a kernel's stray pointer and the process.
+/// Which addresses a kernel of the software GPU may touch. Device addresses are addresses of this process, so a check
+/// is all that stands between a kernel's stray pointer and the process.
 ///
-/// Threads: the look-ups are lock-free and may run beside changes; a kernel that races with a free may see either state,
-/// as on a real GPU.
+/// Threads: the look-ups are lock-free and may run beside changes; a kernel that races with a free may see either
+/// state, as on a real GPU.
 class AddressMap {
  public:
   /// The window that device memory comes from: kept away from where Linux places a process's own mappings, so that a

@@ -1,0 +1,176 @@
+#include "softgpu/copy.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "softgpu/driver.hpp"
+#include "softgpu/log.hpp"
+
+namespace vgpu::softgpu {
+namespace {
+
+/// Up to this size the program's memory is copied aside and the call returns at once, as NVIDIA's driver does.
+constexpr std::uint64_t kStaged = 64 * 1024;
+/// Copies up to this size are done by the caller when the stream is idle: cheaper than waking the stream's thread.
+constexpr std::uint64_t kShort = 32 * 1024;
+
+void move(std::uint64_t destination, std::uint64_t source, std::uint64_t bytes) noexcept {
+  // Ranges may overlap: CUDA leaves the result open, but it must not be a crash.
+  std::memmove(reinterpret_cast<void*>(destination), reinterpret_cast<const void*>(source), bytes);
+}
+
+void move_rows(const Side& destination, const Side& source, const Extent& extent) noexcept {
+  if (extent.height == 1 && extent.depth == 1) {
+    move(destination.address, source.address, extent.width);
+    return;
+  }
+  for (std::uint64_t z = 0; z < extent.depth; ++z) {
+    const std::uint64_t to = destination.address + z * destination.slice;
+    const std::uint64_t from = source.address + z * source.slice;
+    if (destination.pitch == extent.width && source.pitch == extent.width) {
+      move(to, from, extent.width * extent.height);
+      continue;
+    }
+    for (std::uint64_t y = 0; y < extent.height; ++y) {
+      move(to + y * destination.pitch, from + y * source.pitch, extent.width);
+    }
+  }
+}
+
+/// Work that was checked at its submission is checked again in its turn: memory may have been freed in stream order
+/// since.
+bool still_valid(Place place, std::uint64_t address, std::uint64_t bytes) noexcept {
+  if (place == Place::pageable) return true;
+  if (driver().memory.map().contains(address, bytes)) return true;
+  log(LogLevel::error, "copy fault error=CUDA_ERROR_ILLEGAL_ADDRESS address={:#x} bytes={}", address, bytes);
+  driver().set_fault(CUDA_ERROR_ILLEGAL_ADDRESS);
+  return false;
+}
+
+struct Checked {
+  Side side;
+  Place place;
+  std::uint64_t span;
+
+  bool valid() const noexcept { return still_valid(place, side.address, span); }
+};
+
+CUresult check(const Side& side, const Extent& extent, Checked& checked) noexcept {
+  checked.side = side;
+  checked.span = span_of(side, extent);
+  if (side.address == 0 || checked.span == 0) return CUDA_ERROR_INVALID_VALUE;
+  if (side.address + checked.span < side.address) return CUDA_ERROR_INVALID_VALUE;
+  checked.place = place_of(side.address, checked.span);
+  if (checked.place == Place::invalid) return CUDA_ERROR_INVALID_VALUE;
+  if (side.expect == Expect::device && checked.place == Place::pageable) return CUDA_ERROR_INVALID_VALUE;
+  return CUDA_SUCCESS;
+}
+
+void run(const Checked& destination, const Checked& source, const Extent& extent) noexcept {
+  if (driver().fault() != CUDA_SUCCESS) return;
+  if (destination.valid() && source.valid()) move_rows(destination.side, source.side, extent);
+}
+
+/// The source's bytes, taken aside without gaps between rows.
+struct Staging {
+  explicit Staging(const Side& source, const Extent& extent)
+      : bytes(std::make_unique<std::byte[]>(extent.width * extent.height * extent.depth)) {
+    side.address = reinterpret_cast<std::uint64_t>(bytes.get());
+    side.pitch = extent.width;
+    side.slice = extent.width * extent.height;
+    move_rows(side, source, extent);
+  }
+  std::unique_ptr<std::byte[]> bytes;
+  Side side;
+};
+
+}  // namespace
+
+std::uint64_t span_of(const Side& side, const Extent& extent) noexcept {
+  std::uint64_t rows = 0;
+  std::uint64_t planes = 0;
+  std::uint64_t sum = 0;
+  if (__builtin_mul_overflow(extent.height - 1, side.pitch, &rows)) return 0;
+  if (__builtin_mul_overflow(extent.depth - 1, side.slice, &planes)) return 0;
+  if (__builtin_add_overflow(rows, planes, &sum) || __builtin_add_overflow(sum, extent.width, &sum)) return 0;
+  return sum;
+}
+
+Place place_of(std::uint64_t address, std::uint64_t bytes) noexcept {
+  constexpr std::uint64_t kEnd = AddressMap::kHeapBase + AddressMap::kHeapBytes;
+  const bool inside = address < kEnd && address + bytes > AddressMap::kHeapBase;
+  if (driver().memory.map().contains(address, bytes)) return inside ? Place::device : Place::pinned;
+  return inside ? Place::invalid : Place::pageable;
+}
+
+CUresult copy(Stream& stream, const Side& to, const Side& from, const Extent& extent, bool asynchronous) {
+  if (extent.width == 0 || extent.height == 0 || extent.depth == 0) return CUDA_SUCCESS;
+  Checked destination;
+  Checked source;
+  if (const CUresult error = check(to, extent, destination); error != CUDA_SUCCESS) return error;
+  if (const CUresult error = check(from, extent, source); error != CUDA_SUCCESS) return error;
+  std::uint64_t bytes = 0;
+  if (__builtin_mul_overflow(extent.width, extent.height, &bytes) ||
+      __builtin_mul_overflow(bytes, extent.depth, &bytes)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+
+  if (!asynchronous || destination.place == Place::pageable || (source.place == Place::pageable && bytes > kStaged)) {
+    stream.run_now([&] { run(destination, source, extent); });
+    return driver().fault();
+  }
+  if (bytes <= kShort && stream.try_short([&] { run(destination, source, extent); })) return driver().fault();
+  if (source.place == Place::pageable) {
+    stream.submit([destination, extent, staging = Staging(from, extent)] {
+      if (driver().fault() == CUDA_SUCCESS && destination.valid()) move_rows(destination.side, staging.side, extent);
+    });
+  } else {
+    stream.submit([destination, source, extent] { run(destination, source, extent); });
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult copy(Stream& stream, std::uint64_t destination, Expect destination_expect, std::uint64_t source,
+              Expect source_expect, std::uint64_t bytes, bool asynchronous) {
+  return copy(stream, Side{destination, bytes, bytes, destination_expect}, Side{source, bytes, bytes, source_expect},
+              Extent{bytes, 1, 1}, asynchronous);
+}
+
+CUresult fill(Stream& stream, std::uint64_t destination, std::uint64_t pitch, std::uint32_t value,
+              unsigned element_bytes, const Extent& extent, bool asynchronous) {
+  if (destination % element_bytes != 0) return CUDA_ERROR_INVALID_VALUE;
+  if (extent.width == 0 || extent.height == 0) return CUDA_SUCCESS;
+  Extent bytes = extent;
+  if (__builtin_mul_overflow(extent.width, std::uint64_t{element_bytes}, &bytes.width)) return CUDA_ERROR_INVALID_VALUE;
+  if (extent.height > 1 && (pitch < bytes.width || pitch % element_bytes != 0)) return CUDA_ERROR_INVALID_VALUE;
+  Checked checked;
+  const Side side{destination, pitch, 0, Expect::device};
+  if (const CUresult error = check(side, bytes, checked); error != CUDA_SUCCESS) return error;
+  const auto work = [checked, bytes, value, element_bytes]() noexcept {
+    if (driver().fault() != CUDA_SUCCESS || !checked.valid()) return;
+    for (std::uint64_t y = 0; y < bytes.height; ++y) {
+      auto* row = reinterpret_cast<std::byte*>(checked.side.address + y * checked.side.pitch);
+      if (element_bytes == 1) {
+        std::memset(row, static_cast<int>(value & 0xff), bytes.width);
+        continue;
+      }
+      // The first element, then twice as much each time.
+      std::memcpy(row, &value, element_bytes);
+      for (std::uint64_t done = element_bytes; done < bytes.width;) {
+        const std::uint64_t now = std::min(done, bytes.width - done);
+        std::memcpy(row + done, row, now);
+        done += now;
+      }
+    }
+  };
+  // Device memory is filled asynchronously in both forms; pinned host memory must be done when the call returns.
+  if (!asynchronous && checked.place == Place::pinned) {
+    stream.run_now(work);
+  } else if (checked.span > kShort || !stream.try_short(work)) {
+    stream.submit(work);
+  }
+  return driver().fault();
+}
+
+}  // namespace vgpu::softgpu

@@ -1,0 +1,40 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+
+#include "softgpu/driver_api.hpp"
+
+namespace vgpu::softgpu {
+
+/// The limits of the device: those of compute capability 9.0 (CUDA C++ Programming Guide, "Technical Specifications per
+/// Compute Capability"), shared by the attributes, the launch checks and the occupancy calculator.
+namespace limits {
+inline constexpr int kComputeMajor = 9;
+inline constexpr int kComputeMinor = 0;
+inline constexpr unsigned kWarp = 32;
+inline constexpr unsigned kThreadsPerBlock = 1024;
+inline constexpr unsigned kBlockX = 1024, kBlockY = 1024, kBlockZ = 64;
+inline constexpr unsigned kGridX = 2147483647, kGridY = 65535, kGridZ = 65535;
+inline constexpr unsigned kWarpsPerSm = 64;
+inline constexpr unsigned kThreadsPerSm = 2048;
+inline constexpr unsigned kBlocksPerSm = 32;
+inline constexpr unsigned kRegistersPerSm = 65536;
+inline constexpr unsigned kRegistersPerBlock = 65536;
+inline constexpr unsigned kRegisterUnit = 256;  ///< registers are given to warps in units of this
+inline constexpr unsigned kStaticShared = 48 * 1024;
+inline constexpr unsigned kOptInShared = 227 * 1024;
+inline constexpr unsigned kSharedPerSm = 228 * 1024;
+inline constexpr unsigned kReservedShared = 1024;  ///< of each block, for the system
+inline constexpr unsigned kSharedUnit = 128;
+inline constexpr unsigned kMaxPitch = 2147483647;
+inline constexpr unsigned kParameterBytes = 32764;
+inline constexpr unsigned kPciDomain = 0, kPciBus = 0xf0, kPciDevice = 0;
+}  // namespace limits
+
+/// One multiprocessor for each CPU core that this process may use.
+unsigned multiprocessors() noexcept;
+
+/// The value of an attribute; nothing for numbers that CUDA 13.0 doesn't know.
+std::optional<int> device_attribute(CUdevice_attribute attribute) noexcept;
+
+}  // namespace vgpu::softgpu

@@ -1,0 +1,87 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <vector>
+
+#include "softgpu/address_map.hpp"
+#include "softgpu/driver_api.hpp"
+#include "softgpu/heap.hpp"
+
+namespace vgpu::softgpu {
+
+class Context;
+class MemoryPool;
+
+enum class MemoryKind {
+  device,      ///< cuMemAlloc
+  async,       ///< cuMemAllocAsync, from a pool
+  variable,    ///< a module's variable
+  host,        ///< cuMemHostAlloc
+  registered,  ///< cuMemHostRegister
+};
+
+struct Allocation {
+  std::uint64_t address = 0;
+  std::uint64_t bytes = 0;     ///< as asked for
+  std::uint64_t reserved = 0;  ///< bytes taken from the heap, or mapped
+  MemoryKind kind = MemoryKind::device;
+  unsigned flags = 0;  ///< of host memory, as cuMemHostGetFlags gives them
+  std::uint64_t id = 0;
+  Context* context = nullptr;
+  std::shared_ptr<MemoryPool> pool;  ///< async only
+  bool freeing = false;              ///< cuMemFreeAsync was called, its turn has not come
+
+  bool on_device() const noexcept { return kind != MemoryKind::host && kind != MemoryKind::registered; }
+};
+
+/// All memory that kernels and copies may use: the device heap and the table of allocations, with the address map kept
+/// in step. Thread-safe.
+class Memory {
+ public:
+  explicit Memory(std::uint64_t total_bytes);
+
+  const AddressMap& map() const noexcept { return map_; }
+
+  /// Takes memory from the heap, without making it accessible; nothing if there is not enough. It is zero.
+  std::optional<std::uint64_t> reserve(std::uint64_t bytes);
+  /// Zeroes and gives back what reserve() gave.
+  void give_back(std::uint64_t address, std::uint64_t reserved) noexcept;
+  /// Enters an allocation and makes it accessible. False if that is not possible: it overlaps another one, or the
+  /// table of host ranges is full. Sets `id`.
+  bool enter(Allocation allocation);
+  /// Takes an allocation out, if there is one that begins there and `allowed` says yes; its memory is then the
+  /// caller's.
+  std::optional<Allocation> take(std::uint64_t address, const std::function<bool(const Allocation&)>& allowed);
+  /// Device memory in one step; 0 if there is not enough.
+  std::uint64_t allocate(Context& context, std::uint64_t bytes, MemoryKind kind);
+  /// Frees an allocation of any kind that was taken out.
+  void dispose(const Allocation& allocation) noexcept;
+  /// Frees all that belongs to a context.
+  void free_all_of(const Context& context);
+
+  /// The allocation that holds the address.
+  std::optional<Allocation> find(std::uint64_t address) const;
+  /// True if the range touches an entered allocation.
+  bool overlaps(std::uint64_t address, std::uint64_t bytes) const;
+  /// Marks an async allocation as being freed; false if there is none that begins there or it is being freed already.
+  bool begin_free(std::uint64_t address, std::shared_ptr<MemoryPool>& pool);
+
+  std::uint64_t total() const noexcept;
+  std::uint64_t available() const;
+
+ private:
+  std::map<std::uint64_t, Allocation>::const_iterator holder(std::uint64_t address) const;
+
+  mutable std::shared_mutex mutex_;
+  AddressMap map_;
+  Heap heap_;
+  std::map<std::uint64_t, Allocation> allocations_;
+  std::uint64_t next_id_ = 1;
+};
+
+}  // namespace vgpu::softgpu

@@ -1,0 +1,183 @@
+#include "softgpu/guard.hpp"
+
+/// Stream-ordered allocation. An address is usable as soon as the call returns; what was freed in a stream comes back
+/// to its pool when the stream gets there.
+using namespace vgpu::softgpu;
+
+namespace {
+
+CUresult allocate(Context& context, CUdeviceptr* pointer, std::size_t bytes, const std::shared_ptr<MemoryPool>& pool) {
+  if (pointer == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
+  MemoryPool::Range range = pool->get(bytes);
+  if (range.address == 0) {
+    // Frees that are on their way count as free memory.
+    context.synchronize();
+    for (const auto& other : driver().pools.all()) other->trim(0);
+    range = pool->get(bytes);
+    if (range.address == 0) return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  Allocation allocation;
+  allocation.address = range.address;
+  allocation.bytes = bytes;
+  allocation.reserved = range.reserved;
+  allocation.kind = MemoryKind::async;
+  allocation.context = &context;
+  allocation.pool = pool;
+  driver().memory.enter(std::move(allocation));
+  *pointer = range.address;
+  return CUDA_SUCCESS;
+}
+
+CUresult allocate_from_current(CUdeviceptr* pointer, std::size_t bytes, CUstream handle) {
+  return with_stream(
+      handle, [&](Context& context, Stream&) { return allocate(context, pointer, bytes, driver().current_pool()); });
+}
+
+CUresult allocate_from(CUdeviceptr* pointer, std::size_t bytes, CUmemoryPool pool_handle, CUstream handle) {
+  return with_stream(handle, [&](Context& context, Stream&) {
+    const auto pool = driver().pools.find(pool_handle);
+    if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    return allocate(context, pointer, bytes, pool);
+  });
+}
+
+CUresult free_in(CUdeviceptr pointer, CUstream handle) {
+  return with_stream(handle, [&](Context&, Stream& stream) {
+    if (pointer == 0) return CUDA_SUCCESS;
+    std::shared_ptr<MemoryPool> pool;
+    Memory& memory = driver().memory;
+    if (!memory.begin_free(pointer, pool)) return CUDA_ERROR_INVALID_VALUE;
+    stream.run_short([pointer] {
+      Memory& of = driver().memory;
+      const auto allocation = of.take(pointer, [](const Allocation& it) { return it.freeing; });
+      if (allocation) of.dispose(*allocation);
+    });
+    return CUDA_SUCCESS;
+  });
+}
+
+template <class Then>
+CUresult with_pool(CUmemoryPool handle, Then&& then) {
+  return with_healthy_driver([&](Driver& self) {
+    const auto pool = self.pools.find(handle);
+    if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    return static_cast<CUresult>(then(pool));
+  });
+}
+
+CUresult check_location(const CUmemLocation* location, CUmemAllocationType type) {
+  if (location == nullptr || type != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_INVALID_VALUE;
+  if (location->type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_NOT_SUPPORTED;
+  return location->id == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+}
+
+}  // namespace
+
+#undef cuMemAllocAsync
+#undef cuMemAllocFromPoolAsync
+#undef cuMemFreeAsync
+VGPU_CUDA_EXPORT CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* pointer, size_t bytes, CUstream stream) {
+  return allocate_from_current(pointer, bytes, stream);
+}
+VGPU_CUDA_EXPORT CUresult CUDAAPI cuMemAllocAsync_ptsz(CUdeviceptr* pointer, size_t bytes, CUstream stream) {
+  return allocate_from_current(pointer, bytes, per_thread(stream));
+}
+VGPU_CUDA_EXPORT CUresult CUDAAPI cuMemAllocFromPoolAsync(CUdeviceptr* pointer, size_t bytes, CUmemoryPool pool,
+                                                          CUstream stream) {
+  return allocate_from(pointer, bytes, pool, stream);
+}
+VGPU_CUDA_EXPORT CUresult CUDAAPI cuMemAllocFromPoolAsync_ptsz(CUdeviceptr* pointer, size_t bytes, CUmemoryPool pool,
+                                                               CUstream stream) {
+  return allocate_from(pointer, bytes, pool, per_thread(stream));
+}
+VGPU_CUDA_EXPORT CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
+  return free_in(pointer, stream);
+}
+VGPU_CUDA_EXPORT CUresult CUDAAPI cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
+  return free_in(pointer, per_thread(stream));
+}
+
+CUresult CUDAAPI cuMemPoolCreate(CUmemoryPool* handle, const CUmemPoolProps* properties) {
+  return with_healthy_driver([&](Driver& self) {
+    if (handle == nullptr || properties == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult error = check_location(&properties->location, properties->allocType); error != CUDA_SUCCESS) {
+      return error;
+    }
+    if (properties->handleTypes != CU_MEM_HANDLE_TYPE_NONE) return CUDA_ERROR_NOT_SUPPORTED;
+    auto pool = std::make_shared<MemoryPool>(self.memory, properties->maxSize);
+    pool->handle = self.pools.insert(pool);
+    *handle = pool->handle;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult CUDAAPI cuMemPoolDestroy(CUmemoryPool handle) {
+  return with_pool(handle, [&](const std::shared_ptr<MemoryPool>& pool) {
+    Driver& self = driver();
+    if (pool == self.default_pool) return CUDA_ERROR_INVALID_VALUE;
+    self.pools.remove(handle);
+    // Its allocations live on until they are freed; the device falls back to the default pool.
+    if (self.current_pool() == pool) self.set_current_pool(self.default_pool);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult CUDAAPI cuMemPoolTrimTo(CUmemoryPool handle, size_t keep) {
+  return with_pool(handle, [&](const std::shared_ptr<MemoryPool>& pool) {
+    pool->trim(keep);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult CUDAAPI cuMemPoolGetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void* value) {
+  return with_pool(handle, [&](const std::shared_ptr<MemoryPool>& pool) {
+    return value == nullptr ? CUDA_ERROR_INVALID_VALUE : pool->get_attribute(attribute, value);
+  });
+}
+
+CUresult CUDAAPI cuMemPoolSetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void* value) {
+  return with_pool(handle, [&](const std::shared_ptr<MemoryPool>& pool) {
+    return value == nullptr ? CUDA_ERROR_INVALID_VALUE : pool->set_attribute(attribute, value);
+  });
+}
+
+CUresult CUDAAPI cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc* descriptions, size_t count) {
+  return with_pool(handle, [&](const std::shared_ptr<MemoryPool>&) {
+    if (count != 0 && descriptions == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (descriptions[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
+      if (descriptions[i].location.id != 0) return CUDA_ERROR_INVALID_DEVICE;
+      // The device that a pool is on can't lose its access.
+      if (descriptions[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) return CUDA_ERROR_INVALID_VALUE;
+    }
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult CUDAAPI cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool handle, CUmemLocation* location) {
+  return with_pool(handle, [&](const std::shared_ptr<MemoryPool>&) {
+    if (flags == nullptr || location == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (location->type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
+    if (location->id != 0) return CUDA_ERROR_INVALID_DEVICE;
+    *flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult CUDAAPI cuMemGetDefaultMemPool(CUmemoryPool* handle, CUmemLocation* location, CUmemAllocationType type) {
+  return with_healthy_driver([&](Driver& self) {
+    if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    const CUresult error = check_location(location, type);
+    if (error == CUDA_SUCCESS) *handle = self.default_pool->handle;
+    return error;
+  });
+}
+
+CUresult CUDAAPI cuMemGetMemPool(CUmemoryPool* handle, CUmemLocation* location, CUmemAllocationType type) {
+  return with_healthy_driver([&](Driver& self) {
+    if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    const CUresult error = check_location(location, type);
+    if (error == CUDA_SUCCESS) *handle = self.current_pool()->handle;
+    return error;
+  });
+}

@@ -1,0 +1,79 @@
+#include "softgpu/guard.hpp"
+
+using namespace vgpu::softgpu;
+
+namespace {
+
+constexpr unsigned kFlags = CU_CTX_SCHED_MASK | CU_CTX_MAP_HOST | CU_CTX_LMEM_RESIZE_TO_MAX | CU_CTX_COREDUMP_ENABLE |
+                            CU_CTX_USER_COREDUMP_ENABLE | CU_CTX_SYNC_MEMOPS;
+
+CUresult release(CUdevice device) {
+  return with_driver([&](Driver& self) {
+    if (in_host_function()) return CUDA_ERROR_NOT_PERMITTED;
+    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
+    const std::lock_guard lock(self.primary_mutex);
+    if (self.primary_retains == 0) return CUDA_ERROR_INVALID_CONTEXT;
+    if (--self.primary_retains == 0 && self.primary->active()) self.primary->deactivate();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult reset(CUdevice device) {
+  return with_driver([&](Driver& self) {
+    if (in_host_function()) return CUDA_ERROR_NOT_PERMITTED;
+    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
+    const std::lock_guard lock(self.primary_mutex);
+    if (self.primary->active()) self.primary->deactivate();
+    self.primary->flags.store(0);
+    // Whoever retained it keeps its retain, with a context that must be retained again before use.
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult set_flags(CUdevice device, unsigned flags) {
+  return with_driver([&](Driver& self) {
+    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
+    const unsigned schedule = flags & CU_CTX_SCHED_MASK;
+    if ((flags & ~kFlags) != 0 || (schedule & (schedule - 1)) != 0) return CUDA_ERROR_INVALID_VALUE;
+    self.primary->flags.store(flags);
+    return CUDA_SUCCESS;
+  });
+}
+
+}  // namespace
+
+CUresult CUDAAPI cuDevicePrimaryCtxRetain(CUcontext* handle, CUdevice device) {
+  return with_healthy_driver([&](Driver& self) {
+    if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
+    const std::lock_guard lock(self.primary_mutex);
+    if (!self.primary->active()) self.primary->activate();
+    ++self.primary_retains;
+    *handle = self.primary->handle;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult CUDAAPI cuDevicePrimaryCtxGetState(CUdevice device, unsigned int* flags, int* active) {
+  return with_driver([&](Driver& self) {
+    if (flags == nullptr || active == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
+    *flags = self.primary->flags.load();
+    *active = self.primary->active() ? 1 : 0;
+    return CUDA_SUCCESS;
+  });
+}
+
+#undef cuDevicePrimaryCtxRelease
+#undef cuDevicePrimaryCtxReset
+#undef cuDevicePrimaryCtxSetFlags
+VGPU_CUDA_EXPORT CUresult CUDAAPI cuDevicePrimaryCtxRelease(CUdevice device) { return release(device); }
+VGPU_CUDA_EXPORT CUresult CUDAAPI cuDevicePrimaryCtxRelease_v2(CUdevice device) { return release(device); }
+VGPU_CUDA_EXPORT CUresult CUDAAPI cuDevicePrimaryCtxReset(CUdevice device) { return reset(device); }
+VGPU_CUDA_EXPORT CUresult CUDAAPI cuDevicePrimaryCtxReset_v2(CUdevice device) { return reset(device); }
+VGPU_CUDA_EXPORT CUresult CUDAAPI cuDevicePrimaryCtxSetFlags(CUdevice device, unsigned int flags) {
+  return set_flags(device, flags);
+}
+VGPU_CUDA_EXPORT CUresult CUDAAPI cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned int flags) {
+  return set_flags(device, flags);
+}
