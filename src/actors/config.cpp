@@ -1,0 +1,279 @@
+#include "actors/config.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "actors/config_table.hpp"
+#include "common/paths.hpp"
+#include "common/unix_address.hpp"
+#include "protocol/session.hpp"
+
+namespace vgpu::daemon {
+namespace {
+
+constexpr const char* kGpuHelp = "expected \"auto\", \"software\", an index such as \"0\" or a UUID such as \"GPU-…\"";
+constexpr const char* kMetricsHelp = "expected ADDRESS:PORT such as \"127.0.0.1:9745\" or \"[::1]:9745\", or \"off\"";
+constexpr const char* kLevelHelp = "expected \"trace\", \"debug\", \"info\", \"warn\" or \"error\"";
+constexpr std::uint64_t kLowestRegion = std::uint64_t{VGPU_ARENA_OFFSET} + VGPU_ARENA_GRANULE;
+constexpr std::uint64_t kHighestRegion = std::uint64_t{1} << 40;
+
+/// Names are label values and command-line words: short and plain.
+bool valid_name(std::string_view name, std::size_t longest) {
+  return !name.empty() && name.size() <= longest &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
+             std::string_view::npos;
+}
+
+constexpr std::size_t kLongestPool = sizeof(protocol::Hello::pool) - 1;
+
+class Reader {
+ public:
+  Reader(MistakeList& mistakes, const Overrides& overrides) : mistakes_(mistakes), overrides_(overrides) {}
+
+  Config read(const toml::table& root) {
+    TableReader top(mistakes_, root, "the top level", {"gpu", "daemon", "pool", "vm", "unregistered", "executor"});
+    if (overrides_.gpu) {
+      gpu_override_ = parse_gpu(*overrides_.gpu);
+      if (!gpu_override_) mistakes_.add_plain("--gpu " + *overrides_.gpu + ": " + kGpuHelp);
+    }
+    if (const auto gpu = read_gpu(top)) gpu_ = *gpu;
+    read_daemon(table_of(root, "daemon"));
+    read_pools(root);
+    read_vms(root);
+    read_unregistered(table_of(root, "unregistered"));
+    read_executor(table_of(root, "executor"));
+    return std::move(config_);
+  }
+
+ private:
+  const toml::table* table_of(const toml::table& root, std::string_view key) {
+    const toml::node* node = root.get(key);
+    if (node == nullptr) return nullptr;
+    if (const toml::table* table = node->as_table()) return table;
+    mistakes_.add(*node, std::string(key) + ": expected a table, written [" + std::string(key) + "]");
+    return nullptr;
+  }
+
+  /// The tables of an array of tables, in order.
+  std::vector<const toml::table*> tables_of(const toml::table& root, std::string_view key) {
+    std::vector<const toml::table*> tables;
+    const toml::node* node = root.get(key);
+    if (node == nullptr) return tables;
+    const toml::array* array = node->as_array();
+    bool good = array != nullptr;
+    if (good)
+      for (const toml::node& element : *array) {
+        good = good && element.is_table();
+        if (good) tables.push_back(element.as_table());
+      }
+    if (!good)
+      mistakes_.add(*node, std::string(key) + ": expected tables, each written [[" + std::string(key) + "]]");
+    return tables;
+  }
+
+  std::optional<GpuChoice> read_gpu(TableReader& reader) {
+    const toml::node* node = reader.find("gpu");
+    if (node == nullptr) return std::nullopt;
+    std::optional<std::string> text;
+    if (const auto* number = node->as_integer())
+      text = std::to_string(number->get());
+    else
+      text = reader.text("gpu");
+    if (!text) return std::nullopt;
+    const auto gpu = parse_gpu(*text);
+    if (!gpu) reader.mistake("gpu", "\"" + *text + "\" names no GPU; " + kGpuHelp);
+    return gpu;
+  }
+
+  void read_daemon(const toml::table* table) {
+    static const toml::table kNone;
+    TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[daemon]",
+                       {"socket", "socket_mode", "metrics", "log_level", "log_file"});
+    config_.socket_mode = ::getuid() == 0 ? 0660 : 0600;
+    if (const auto socket = reader.text("socket")) {
+      config_.socket = *socket;
+      if (config_.socket.is_relative()) reader.mistake("socket", "expected an absolute path, found \"" + *socket + "\"");
+      if (!unix_address(*socket)) reader.mistake("socket", "the path is longer than the 107 bytes that the kernel takes");
+    }
+    if (overrides_.socket) config_.socket = *overrides_.socket;
+    if (config_.socket.empty()) config_.socket = default_socket_path();
+    if (!unix_address(config_.socket.native()))
+      mistakes_.add_plain("--socket: expected a path of 1 to 107 bytes, found " +
+                          std::to_string(config_.socket.native().size()));
+    read_mode(reader);
+
+    if (const auto metrics = reader.text("metrics"))
+      if (!set_metrics(*metrics)) reader.mistake("metrics", "\"" + *metrics + "\" is no endpoint; " + kMetricsHelp);
+    if (overrides_.metrics && !set_metrics(*overrides_.metrics))
+      mistakes_.add_plain("--metrics " + *overrides_.metrics + ": " + kMetricsHelp);
+
+    if (const auto level = reader.text("log_level"))
+      if (!set_level(*level)) reader.mistake("log_level", "\"" + *level + "\" is no level; " + kLevelHelp);
+    if (overrides_.log_level && !set_level(*overrides_.log_level))
+      mistakes_.add_plain("--log-level " + *overrides_.log_level + ": " + kLevelHelp);
+
+    if (const auto file = reader.text("log_file")) {
+      config_.log_file = *file;
+      if (config_.log_file.is_relative())
+        reader.mistake("log_file", "expected an absolute path, found \"" + *file + "\"");
+    }
+  }
+
+  void read_mode(TableReader& reader) {
+    const toml::node* node = reader.find("socket_mode");
+    if (node == nullptr) return;
+    std::int64_t mode = -1;
+    if (const auto* number = node->as_integer()) mode = number->get();
+    if (const auto* text = node->as_string()) {
+      char* end = nullptr;
+      const long value = std::strtol(text->get().c_str(), &end, 8);
+      if (end != nullptr && *end == '\0' && !text->get().empty()) mode = value;
+    }
+    if (mode < 0 || mode > 0777 || (mode & 0600) != 0600) {
+      reader.mistake("socket_mode", "expected permissions that let the owner read and write, such as \"0660\" or 0o660");
+      return;
+    }
+    config_.socket_mode = static_cast<mode_t>(mode);
+  }
+
+  bool set_metrics(const std::string& text) {
+    if (text == "off") {
+      config_.metrics.reset();
+      return true;
+    }
+    const auto endpoint = parse_endpoint(text);
+    if (endpoint) config_.metrics = endpoint;
+    return endpoint.has_value();
+  }
+
+  bool set_level(const std::string& text) {
+    const auto level = log::level_from_text(text);
+    if (level) config_.log_level = *level;
+    return level.has_value();
+  }
+
+  void read_pools(const toml::table& root) {
+    for (const toml::table* table : tables_of(root, "pool")) {
+      TableReader reader(mistakes_, *table, "[[pool]]", {"name", "gpu", "policy", "leases"});
+      PoolConfig pool;
+      if (const auto name = reader.required_text("name")) {
+        if (!valid_name(*name, kLongestPool))
+          reader.mistake("name", "expected 1 to 31 letters, digits and _.-, found \"" + *name + "\"");
+        else if (config_.pool(*name) != nullptr)
+          reader.mistake("name", "a pool \"" + *name + "\" stands above already; give each pool its own name");
+        pool.name = *name;
+      }
+      const auto own_gpu = read_gpu(reader);
+      pool.gpu = gpu_override_ ? *gpu_override_ : own_gpu.value_or(gpu_);
+      if (const auto policy = reader.text("policy"); policy && *policy != "fcfs")
+        reader.mistake("policy", "unknown policy \"" + *policy + "\"; expected \"fcfs\" (first come, first served)");
+      if (const auto leases = reader.number("leases", 0, 1u << 20)) pool.leases = *leases;
+      config_.pools.push_back(std::move(pool));
+    }
+    if (root.get("pool") == nullptr)
+      for (const char* name : {"A", "B"}) config_.pools.push_back({name, gpu_override_.value_or(gpu_), 0});
+  }
+
+  std::string pool_names() const {
+    std::string names;
+    for (const PoolConfig& pool : config_.pools) names += (names.empty() ? "" : ", ") + pool.name;
+    return names;
+  }
+
+  std::optional<std::string> existing_pool(TableReader& reader, const std::optional<std::string>& pool) {
+    if (pool && config_.pool(*pool) == nullptr)
+      reader.mistake("pool", "there is no pool \"" + *pool + "\"; the pools are: " + pool_names());
+    return pool;
+  }
+
+  void read_vms(const toml::table& root) {
+    for (const toml::table* table : tables_of(root, "vm")) {
+      TableReader reader(mistakes_, *table, "[[vm]]", {"id", "name", "pool"});
+      VmConfig vm;
+      if (reader.find("id") == nullptr) {
+        mistakes_.add(*table, "[[vm]] needs id = N");
+      } else if (const auto id = reader.number("id", 0, protocol::kNoVm - 1)) {
+        if (config_.vm(*id) != nullptr)
+          reader.mistake("id", "a VM " + std::to_string(*id) + " stands above already; give each VM its own id");
+        vm.id = *id;
+      }
+      vm.name = "vm" + std::to_string(vm.id);
+      if (const auto name = reader.text("name")) {
+        if (!valid_name(*name, 64))
+          reader.mistake("name", "expected 1 to 64 letters, digits and _.-, found \"" + *name + "\"");
+        vm.name = *name;
+      }
+      if (const auto pool = existing_pool(reader, reader.required_text("pool"))) vm.pool = *pool;
+      config_.vms.push_back(std::move(vm));
+    }
+  }
+
+  void read_unregistered(const toml::table* table) {
+    static const toml::table kNone;
+    TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[unregistered]", {"allow", "pool"});
+    if (const auto allow = reader.boolean("allow")) config_.allow_unregistered = *allow;
+    if (!config_.pools.empty()) config_.unregistered_pool = config_.pools.front().name;
+    if (const auto pool = existing_pool(reader, reader.text("pool"))) config_.unregistered_pool = *pool;
+  }
+
+  void read_executor(const toml::table* table) {
+    static const toml::table kNone;
+    TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[executor]",
+                       {"spin_microseconds", "path", "region_size"});
+    if (const auto spin = reader.number("spin_microseconds", 0, 1'000'000)) config_.spin_microseconds = *spin;
+    if (const auto path = reader.text("path")) {
+      config_.executor = *path;
+      if (config_.executor.is_relative())
+        reader.mistake("path", "expected an absolute path, found \"" + *path + "\"");
+    }
+    if (const auto text = reader.text("region_size")) {
+      const auto bytes = parse_size(*text);
+      if (!bytes || *bytes < kLowestRegion || *bytes > kHighestRegion || *bytes % VGPU_ARENA_GRANULE != 0)
+        reader.mistake("region_size", "expected a size from 66MiB to 1TiB in steps of 2MiB, such as \"16GiB\"; found \"" +
+                                          *text + "\"");
+      else
+        config_.region_bytes = *bytes;
+    }
+  }
+
+  MistakeList& mistakes_;
+  const Overrides& overrides_;
+  Config config_;
+  GpuChoice gpu_;
+  std::optional<GpuChoice> gpu_override_;
+};
+
+}  // namespace
+
+std::variant<Config, Mistakes> read_config(std::string_view text, const std::string& file,
+                                           const Overrides& overrides) {
+  MistakeList mistakes(file);
+  try {
+    const toml::table root = toml::parse(text, file);
+    Config config = Reader(mistakes, overrides).read(root);
+    if (mistakes.empty()) return config;
+  } catch (const toml::parse_error& error) {
+    mistakes.add(error.source().begin.line, "not TOML: " + std::string(error.description()));
+  }
+  return mistakes.take();
+}
+
+std::variant<Config, Mistakes> read_config_file(const std::filesystem::path& file, const Overrides& overrides) {
+  std::ifstream stream(file, std::ios::binary);
+  std::ostringstream text;
+  if (!stream || !(text << stream.rdbuf())) {
+    // An empty file makes the insertion fail too, and is a valid configuration.
+    std::error_code error;
+    if (!stream.is_open() || std::filesystem::file_size(file, error) != 0 || error)
+      return Mistakes{file.string() + ": cannot be read: " +
+                      (stream.is_open() ? "not a regular file" : std::strerror(errno)) +
+                      "; name a TOML file that this user can read"};
+  }
+  return read_config(text.str(), file.string(), overrides);
+}
+
+}  // namespace vgpu::daemon

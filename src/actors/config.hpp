@@ -1,0 +1,88 @@
+#pragma once
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "common/log.hpp"
+#include "protocol/layout.h"
+
+namespace vgpu::daemon {
+
+/// Which GPU a pool uses.
+struct GpuChoice {
+  enum class Kind { automatic, software, index, uuid };
+  Kind kind = Kind::automatic;
+  std::uint32_t index = 0;
+  std::string uuid;  ///< as nvidia-smi -L prints it: GPU-… or MIG-…
+  bool operator==(const GpuChoice&) const = default;
+};
+/// "auto", "software", an index or a UUID; nothing for any other text.
+std::optional<GpuChoice> parse_gpu(std::string_view text);
+std::string gpu_text(const GpuChoice& gpu);
+
+struct Endpoint {
+  std::string address;     ///< an IPv4 address, or an IPv6 address without its brackets
+  std::uint16_t port = 0;  ///< 0: any free port
+};
+/// "ADDRESS:PORT" or "[IPv6]:PORT"; nothing for any other text.
+std::optional<Endpoint> parse_endpoint(std::string_view text);
+
+/// A count of bytes with an optional unit: "16GiB", "512 MiB", "4096". Nothing for any other text.
+std::optional<std::uint64_t> parse_size(std::string_view text);
+
+struct PoolConfig {
+  std::string name;
+  GpuChoice gpu;
+  std::uint32_t leases = 0;  ///< leases at once; 0: unlimited, sessions overlap
+};
+
+struct VmConfig {
+  std::uint32_t id = 0;
+  std::string name;
+  std::string pool;
+};
+
+/// The whole configuration, checked: names are unique, each pool that is named exists, each size is in bounds.
+struct Config {
+  std::filesystem::path socket;
+  mode_t socket_mode = 0600;
+  std::optional<Endpoint> metrics = Endpoint{"127.0.0.1", 9745};  ///< nothing: switched off
+  log::Level log_level = log::Level::info;
+  std::filesystem::path log_file;  ///< empty: stderr
+  std::vector<PoolConfig> pools;
+  std::vector<VmConfig> vms;
+  bool allow_unregistered = true;
+  std::string unregistered_pool;
+  std::uint32_t spin_microseconds = 50;
+  std::filesystem::path executor;  ///< empty: beside vgpud
+  std::uint64_t region_bytes = std::uint64_t{16} << 30;
+
+  const PoolConfig* pool(std::string_view name) const noexcept;
+  const VmConfig* vm(std::uint32_t id) const noexcept;
+};
+
+/// What the command line sets; it wins over the file.
+struct Overrides {
+  std::optional<std::filesystem::path> socket;
+  std::optional<std::string> metrics;    ///< Endpoint text, or "off"
+  std::optional<std::string> gpu;        ///< for every pool
+  std::optional<std::string> log_level;
+};
+
+/// Every mistake that was found, each as "FILE:LINE: what is wrong; what would be right".
+using Mistakes = std::vector<std::string>;
+
+/// Reads and checks `text`, which came from `file` (for messages only). Nothing is started or opened.
+std::variant<Config, Mistakes> read_config(std::string_view text, const std::string& file,
+                                           const Overrides& overrides = {});
+
+/// The same for a file.
+std::variant<Config, Mistakes> read_config_file(const std::filesystem::path& file, const Overrides& overrides = {});
+
+}  // namespace vgpu::daemon

@@ -1,0 +1,96 @@
+#include <arpa/inet.h>
+
+#include <array>
+#include <charconv>
+#include <limits>
+#include <utility>
+
+#include "actors/config.hpp"
+
+namespace vgpu::daemon {
+namespace {
+
+template <typename T>
+std::optional<T> parse_number(std::string_view text) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return value;
+}
+
+bool is_address(const std::string& text, int family) {
+  std::array<unsigned char, sizeof(in6_addr)> binary;
+  return ::inet_pton(family, text.c_str(), binary.data()) == 1;
+}
+
+}  // namespace
+
+std::optional<GpuChoice> parse_gpu(std::string_view text) {
+  if (text == "auto") return GpuChoice{};
+  if (text == "software") return GpuChoice{GpuChoice::Kind::software, 0, {}};
+  if (text.starts_with("GPU-") || text.starts_with("MIG-")) {
+    if (text.size() < 8 || text.size() > 80 ||
+        text.find_first_not_of("0123456789abcdefABCDEFGPUMI-/") != std::string_view::npos)
+      return std::nullopt;
+    return GpuChoice{GpuChoice::Kind::uuid, 0, std::string(text)};
+  }
+  if (const auto index = parse_number<std::uint32_t>(text); index && *index < 1024)
+    return GpuChoice{GpuChoice::Kind::index, *index, {}};
+  return std::nullopt;
+}
+
+std::string gpu_text(const GpuChoice& gpu) {
+  switch (gpu.kind) {
+    case GpuChoice::Kind::automatic:
+      return "auto";
+    case GpuChoice::Kind::software:
+      return "software";
+    case GpuChoice::Kind::index:
+      return std::to_string(gpu.index);
+    case GpuChoice::Kind::uuid:
+      return gpu.uuid;
+  }
+  return "unknown";
+}
+
+std::optional<Endpoint> parse_endpoint(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string address(text.substr(0, colon));
+  const auto port = parse_number<std::uint16_t>(text.substr(colon + 1));
+  if (!port) return std::nullopt;
+  if (address.size() > 2 && address.front() == '[' && address.back() == ']') {
+    address = address.substr(1, address.size() - 2);
+    if (!is_address(address, AF_INET6)) return std::nullopt;
+  } else if (!is_address(address, AF_INET)) {
+    return std::nullopt;
+  }
+  return Endpoint{std::move(address), *port};
+}
+
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  constexpr std::array<std::pair<std::string_view, unsigned>, 5> kUnits{
+      {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}}};
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = parse_number<std::uint64_t>(text.substr(0, digits));
+  if (!number) return std::nullopt;
+  std::string_view unit = text.substr(digits);
+  while (unit.starts_with(' ')) unit.remove_prefix(1);
+  for (const auto& [name, shift] : kUnits)
+    if (unit == name && *number <= (std::numeric_limits<std::uint64_t>::max() >> shift)) return *number << shift;
+  return std::nullopt;
+}
+
+const PoolConfig* Config::pool(std::string_view name) const noexcept {
+  for (const PoolConfig& candidate : pools)
+    if (candidate.name == name) return &candidate;
+  return nullptr;
+}
+
+const VmConfig* Config::vm(std::uint32_t id) const noexcept {
+  for (const VmConfig& candidate : vms)
+    if (candidate.id == id) return &candidate;
+  return nullptr;
+}
+
+}  // namespace vgpu::daemon

@@ -1,0 +1,43 @@
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "actors/config.hpp"
+#include "actors/driver_choice.hpp"
+#include "actors/interfaces.hpp"
+#include "actors/ports.hpp"
+
+namespace vgpu::daemon {
+
+/// Deadlines, in one place so that a test can see them all.
+struct Deadlines {
+  std::chrono::milliseconds hello{5'000};          ///< from the connection to its Hello
+  std::chrono::milliseconds executor_ready{30'000};  ///< from fork to `ready`: cuInit and a context take about a second
+  std::chrono::milliseconds executor_stop{2'000};  ///< from `stop` to SIGKILL
+};
+
+/// One pool as the connections see it.
+struct Pool {
+  Driver driver;
+  pool_scheduler_actor scheduler;
+};
+
+/// What the actors share. Made once before the first connection, then only read (but for the counter).
+struct Context {
+  Config config;
+  Deadlines deadlines;
+  std::filesystem::path executor_program;
+  uid_t own_uid = 0;
+  std::size_t most_connections = 1024;
+  std::map<std::string, Pool> pools;
+  metrics_actor metrics;
+  StartExecutor start_executor;
+  mutable std::atomic<std::uint32_t> sessions{0};  ///< the number of the last session
+};
+using ContextPtr = std::shared_ptr<const Context>;
+
+}  // namespace vgpu::daemon

@@ -1,0 +1,225 @@
+#include "actors/daemon.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <asio/io_context.hpp>
+#include <asio/post.hpp>
+#include <asio/signal_set.hpp>
+#include <asio/steady_timer.hpp>
+#include <caf/all.hpp>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+
+#include "actors/acceptor.hpp"
+#include "actors/build_info.hpp"
+#include "actors/context.hpp"
+#include "actors/executor_process.hpp"
+#include "actors/lease_policy.hpp"
+#include "actors/listener.hpp"
+#include "actors/metrics.hpp"
+#include "actors/metrics_server.hpp"
+#include "actors/pool_scheduler.hpp"
+#include "actors/socket_file.hpp"
+#include "common/log.hpp"
+#include "common/paths.hpp"
+
+namespace vgpu::daemon {
+namespace {
+
+/// From the signal to giving up on a clean end.
+constexpr std::chrono::milliseconds kStopDeadline{4'500};
+/// Descriptors that a connection takes: socket, region, counters, doorbell twice, link, pidfd.
+constexpr rlim_t kFdsOfConnection = 8;
+constexpr rlim_t kFdsOfDaemon = 64;
+
+int fail(const std::string& text) {
+  log::error("vgpud cannot start", {{"reason", text}});
+  return 1;
+}
+
+/// Everything goes to stderr, so that executors, which inherit it, write into the same file.
+bool redirect_log(const std::filesystem::path& file, std::string& error) {
+  if (file.empty()) return true;
+  const UniqueFd log(::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
+  if (log && ::dup2(log.get(), STDERR_FILENO) >= 0) return true;
+  error = "the log file " + file.string() + " cannot be opened: " + std::strerror(errno);
+  return false;
+}
+
+/// Descriptors 0 to 2 must exist: else a guest's socket could become stderr of an executor.
+void fill_standard_descriptors() {
+  for (int fd = ::open("/dev/null", O_RDWR); fd >= 0; fd = ::open("/dev/null", O_RDWR))
+    if (fd > STDERR_FILENO) {
+      ::close(fd);
+      break;
+    }
+}
+
+/// Raises the limit of open files as far as it goes, and says how many connections that carries.
+std::size_t most_connections() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 64;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 1u << 16);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  return std::max<rlim_t>((limit.rlim_cur - std::min(limit.rlim_cur, kFdsOfDaemon)) / kFdsOfConnection, 1);
+}
+
+/// The executor's program, checked. Empty: `error` says what to do.
+std::filesystem::path find_executor(const Config& config, std::string& error) {
+  std::filesystem::path program = config.executor;
+  if (program.empty()) program = executable_directory() / "vgpu-executor";
+  if (::access(program.c_str(), X_OK) == 0) return program;
+  error = "the executor " + program.string() + " cannot be run: " + std::strerror(errno) +
+          "; build it, or set path in [executor]";
+  return {};
+}
+
+class Daemon {
+ public:
+  explicit Daemon(const Config& config)
+      : config_(config), io_(1), signals_(io_, SIGTERM, SIGINT), watchdog_(io_), context_(std::make_shared<Context>()) {
+    // `sharing` costs no wake-ups while idle, and one message hop about a microsecond.
+    actors_config_.set("scheduler.policy", caf::atom("sharing"));
+    actors_config_.set("scheduler.max-threads", std::clamp<size_t>(std::thread::hardware_concurrency(), 2, 4));
+    actors_config_.set("scheduler.max-throughput", size_t{100});
+  }
+
+  int run() {
+    std::string error;
+    if (!prepare(error)) return fail(error);
+    caf::actor_system actors(actors_config_);
+    spawn_actors(actors);
+    asio::signal_set& signals = signals_;
+    signals.async_wait([this](const asio::error_code& failure, int signal) {
+      if (!failure) begin_stop(signal);
+    });
+    Acceptor acceptor(io_, socket_->fd(), [this](GuestSocketPtr socket) {
+      caf::anon_send(listener_, accepted_atom_v, std::move(socket));
+    });
+    acceptor_ = &acceptor;
+    log_start();
+    io_.run();
+    return finish();
+  }
+
+ private:
+  /// What can fail, in the order in which it is undone.
+  bool prepare(std::string& error) {
+    context_->config = config_;
+    context_->own_uid = ::getuid();
+    context_->most_connections = most_connections();
+    context_->executor_program = find_executor(config_, error);
+    if (context_->executor_program.empty()) return false;
+    const DriverSearch search = system_driver_search();
+    for (const PoolConfig& pool : config_.pools) {
+      auto chosen = choose_driver(pool.gpu, search);
+      if (auto* text = std::get_if<std::string>(&chosen)) {
+        error = "pool " + pool.name + ": " + *text;
+        return false;
+      }
+      context_->pools[pool.name].driver = std::get<Driver>(std::move(chosen));
+    }
+    socket_ = SocketFile::open(config_.socket, config_.socket_mode, error);
+    if (socket_ == nullptr) return false;
+    store_ = std::make_shared<MetricsStore>();
+    for (const PoolConfig& pool : config_.pools) store_->declare(0, pool.name);
+    for (const VmConfig& vm : config_.vms) store_->declare(vm.id, vm.pool);
+    if (config_.metrics) {
+      server_ = MetricsServer::start(*config_.metrics, store_, error);
+      if (server_ == nullptr) return false;
+    }
+    return true;
+  }
+
+  void spawn_actors(caf::actor_system& actors) {
+    context_->metrics = actors.spawn(metrics, store_);
+    for (const PoolConfig& pool : config_.pools)
+      context_->pools[pool.name].scheduler =
+          actors.spawn(pool_scheduler, pool.name, boxed(make_first_come_first_served(pool.leases)));
+    context_->start_executor = [this](const ExecutorSpec& spec, ExecutorProcess::Handlers handlers,
+                                      std::string& error) {
+      return start_executor_process(io_, spec, std::move(handlers), error);
+    };
+    listener_ = actors.spawn(listener, ContextPtr(context_), [this] {
+      asio::post(io_, [this] {
+        clean_ = true;
+        io_.stop();
+      });
+    });
+  }
+
+  void log_start() {
+    for (const auto& [name, pool] : context_->pools)
+      log::info("pool", {{"pool", name},
+                         {"driver", pool.driver.library.string()},
+                         {"gpu", pool.driver.software ? "software" : gpu_text(config_.pool(name)->gpu)}});
+    log::info("vgpud is ready", {{"version", kVersion},
+                                 {"socket", config_.socket.string()},
+                                 {"metrics", server_ == nullptr ? "off"
+                                                                : config_.metrics->address + ":" +
+                                                                      std::to_string(server_->port())},
+                                 {"pid", ::getpid()},
+                                 {"most_connections", context_->most_connections}});
+  }
+
+  void begin_stop(int signal) {
+    log::info("vgpud stops", {{"signal", ::strsignal(signal)}});
+    acceptor_->close();
+    caf::anon_send(listener_, stop_atom_v);
+    watchdog_.expires_after(kStopDeadline);
+    watchdog_.async_wait([this](const asio::error_code& failure) {
+      if (!failure) io_.stop();
+    });
+  }
+
+  /// Undoes what run() did. The actor system ends when its last actor does.
+  int finish() {
+    server_.reset();
+    if (!clean_) {
+      log::error("some sessions did not end in time; their executors are killed");
+      socket_.reset();
+      ::_exit(1);  // executors die with the daemon; waiting for their actors could take for ever
+    }
+    caf::anon_send(context_->metrics, stop_atom_v);
+    for (auto& [name, pool] : context_->pools) {
+      caf::anon_send(pool.scheduler, stop_atom_v);
+      pool.scheduler = nullptr;
+    }
+    context_->metrics = nullptr;
+    listener_ = nullptr;
+    socket_.reset();
+    log::info("vgpud has ended");
+    return 0;
+  }
+
+  const Config& config_;
+  caf::actor_system_config actors_config_;
+  asio::io_context io_;
+  asio::signal_set signals_;
+  asio::steady_timer watchdog_;
+  std::unique_ptr<SocketFile> socket_;
+  std::shared_ptr<MetricsStore> store_;
+  std::unique_ptr<MetricsServer> server_;
+  std::shared_ptr<Context> context_;
+  listener_actor listener_;
+  Acceptor* acceptor_ = nullptr;
+  bool clean_ = false;
+};
+
+}  // namespace
+
+int run_daemon(const Config& config) {
+  log::setup(config.log_level);
+  ::signal(SIGPIPE, SIG_IGN);
+  fill_standard_descriptors();
+  std::string error;
+  if (!redirect_log(config.log_file, error)) return fail(error);
+  return Daemon(config).run();
+}
+
+}  // namespace vgpu::daemon

@@ -1,0 +1,91 @@
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "protocol/layout.h"
+
+namespace vgpu::daemon {
+
+/// Why a session could not be opened, or ended from the daemon's side. Never sent as a number: the guest gets the
+/// reason, the CUresult and the text beside it.
+enum class ErrorCode : std::uint8_t {
+  hello_late,          ///< nothing came within the deadline
+  hello_length,        ///< not one whole Hello
+  hello_magic,         ///< something else speaks on this socket
+  hello_version,       ///< another major version of the protocol
+  hello_malformed,     ///< a text without its end, or a field that must be 0
+  hello_unexpected,    ///< a message after the Hello
+  claim_denied,        ///< this user may not say which VM it is
+  unregistered,        ///< the VM is not in the configuration, and others are refused
+  no_such_pool,        ///< the claimed pool does not exist
+  too_many,            ///< the daemon serves as many connections as it can
+  no_memory,           ///< region, counters or doorbell could not be made
+  executor_start,      ///< the process could not be started
+  executor_refused,    ///< the process started and found no GPU
+  executor_late,       ///< the process did not become ready within the deadline
+  executor_died,       ///< the process ended by itself
+  guest_closed,        ///< the guest process closed its channel or died
+  daemon_stopped,      ///< vgpud ends
+  internal,            ///< an actor failed; a defect of vgpud
+  count
+};
+
+struct ErrorInfo {
+  ErrorCode code;
+  vgpu_end_reason reason;
+  std::int32_t result;  ///< CUresult that the guest's calls return; numbers: cuda.h
+  const char* text;     ///< what happened and what to do
+};
+
+inline constexpr std::int32_t kCudaErrorOutOfMemory = 2;
+inline constexpr std::int32_t kCudaErrorDeinitialized = 4;
+inline constexpr std::int32_t kCudaErrorNoDevice = 100;
+inline constexpr std::int32_t kCudaErrorSystemNotReady = 802;
+inline constexpr std::int32_t kCudaErrorSystemDriverMismatch = 803;
+inline constexpr std::int32_t kCudaErrorNotPermitted = 800;
+inline constexpr std::int32_t kCudaErrorUnknown = 999;
+
+inline constexpr std::array<ErrorInfo, static_cast<std::size_t>(ErrorCode::count)> kErrors{{
+    {ErrorCode::hello_late, VGPU_END_BAD_REQUEST, kCudaErrorUnknown, "no Hello came within the deadline"},
+    {ErrorCode::hello_length, VGPU_END_BAD_REQUEST, kCudaErrorUnknown,
+     "the first message is not a Hello of the length that it states"},
+    {ErrorCode::hello_magic, VGPU_END_BAD_REQUEST, kCudaErrorUnknown, "the first message is not a Hello"},
+    {ErrorCode::hello_version, VGPU_END_VERSION, kCudaErrorSystemDriverMismatch,
+     "guest library and daemon speak different versions; install the same release on both sides"},
+    {ErrorCode::hello_malformed, VGPU_END_BAD_REQUEST, kCudaErrorUnknown,
+     "the Hello holds a text without its end or a reserved field that is not 0"},
+    {ErrorCode::hello_unexpected, VGPU_END_BAD_REQUEST, kCudaErrorUnknown, "a second message came after the Hello"},
+    {ErrorCode::claim_denied, VGPU_END_LIMIT, kCudaErrorNotPermitted,
+     "only root and the daemon's own user may claim a VM id; run without VGPU_VM_ID"},
+    {ErrorCode::unregistered, VGPU_END_LIMIT, kCudaErrorNotPermitted,
+     "this VM is not registered and the daemon refuses others; add a [[vm]] to vgpud.toml, or set allow = true in "
+     "[unregistered]"},
+    {ErrorCode::no_such_pool, VGPU_END_LIMIT, kCudaErrorNoDevice, "there is no pool of this name; check VGPU_POOL"},
+    {ErrorCode::too_many, VGPU_END_LIMIT, kCudaErrorSystemNotReady,
+     "the daemon serves as many guest processes as it can; end one, or raise vgpud's limit of open files"},
+    {ErrorCode::no_memory, VGPU_END_LIMIT, kCudaErrorOutOfMemory,
+     "the host has no memory or descriptors for another session"},
+    {ErrorCode::executor_start, VGPU_END_EXECUTOR_START, kCudaErrorSystemNotReady,
+     "vgpu-executor could not be started; vgpud's log says why"},
+    {ErrorCode::executor_refused, VGPU_END_EXECUTOR_START, kCudaErrorNoDevice,
+     "vgpu-executor found no usable GPU; vgpud's log says why"},
+    {ErrorCode::executor_late, VGPU_END_EXECUTOR_START, kCudaErrorSystemNotReady,
+     "vgpu-executor was not ready within the deadline; the GPU or its driver may hang, see vgpud's log"},
+    {ErrorCode::executor_died, VGPU_END_EXECUTOR_DIED, kCudaErrorUnknown, "vgpu-executor died"},
+    {ErrorCode::guest_closed, VGPU_END_CLOSED, kCudaErrorDeinitialized, "the guest closed its channel"},
+    {ErrorCode::daemon_stopped, VGPU_END_DAEMON_STOPPED, kCudaErrorUnknown, "vgpud was stopped"},
+    {ErrorCode::internal, VGPU_END_EXECUTOR_DIED, kCudaErrorUnknown, "vgpud failed inside; its log says where"},
+}};
+
+consteval bool errors_in_order() {
+  for (std::size_t i = 0; i < kErrors.size(); ++i)
+    if (kErrors[i].code != static_cast<ErrorCode>(i) || kErrors[i].text == nullptr || kErrors[i].text[0] == '\0')
+      return false;
+  return true;
+}
+static_assert(errors_in_order(), "kErrors: one entry for each ErrorCode, in the same order");
+
+constexpr const ErrorInfo& error_info(ErrorCode code) noexcept { return kErrors[static_cast<std::size_t>(code)]; }
+
+}  // namespace vgpu::daemon

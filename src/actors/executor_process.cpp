@@ -1,0 +1,244 @@
+#include "actors/executor_process.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <asio/io_context.hpp>
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/post.hpp>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+#include "common/unique_fd.hpp"
+
+namespace vgpu::daemon {
+namespace {
+
+using protocol::ExecutorCommand;
+using protocol::ExecutorEvent;
+
+class Process final : public ExecutorProcess, public std::enable_shared_from_this<Process> {
+ public:
+  Process(asio::io_context& io, pid_t pid, UniqueFd link, UniqueFd pidfd, Handlers handlers)
+      : io_(io), pid_(pid), link_(io, link.release()), pidfd_(io, pidfd.release()), handlers_(std::move(handlers)) {}
+
+  pid_t pid() const noexcept override { return pid_; }
+
+  /// The pending wait on the pidfd keeps this object alive until the process is reaped.
+  void start() {
+    asio::post(io_, [self = shared_from_this()] {
+      self->wait_for_event();
+      self->pidfd_.async_wait(asio::posix::stream_descriptor::wait_read,
+                              [self](const asio::error_code& error) {
+                                if (!error) self->reap();
+                              });
+    });
+  }
+
+  void send(const ExecutorCommand& command) override {
+    asio::post(io_, [self = shared_from_this(), command] {
+      if (!self->link_.is_open()) return;
+      // A full buffer means that many commands lie unread in it. Each `run` says the same, so one more says nothing
+      // new; a `stop` that is lost is followed by SIGKILL.
+      [[maybe_unused]] const ssize_t sent =
+          ::send(self->link_.native_handle(), &command, sizeof command, MSG_DONTWAIT | MSG_NOSIGNAL);
+    });
+  }
+
+  void resume() override {
+    asio::post(io_, [self = shared_from_this()] { self->wait_for_event(); });
+  }
+
+  void kill() override {
+    asio::post(io_, [self = shared_from_this()] { self->kill_group(); });
+  }
+
+  void abandon() override {
+    asio::post(io_, [self = shared_from_this()] {
+      self->handlers_ = {};
+      self->kill_group();
+    });
+  }
+
+ private:
+  void kill_group() {
+    if (reaped_) return;
+    ::kill(-pid_, SIGKILL);
+    ::kill(pid_, SIGKILL);  // if it has not made its group yet
+  }
+
+  void wait_for_event() {
+    if (!link_.is_open() || waiting_) return;
+    waiting_ = true;
+    link_.async_wait(asio::posix::stream_descriptor::wait_read,
+                     [self = shared_from_this()](const asio::error_code& error) {
+                       self->waiting_ = false;
+                       if (error || !self->link_.is_open()) return;
+                       self->read_event();
+                     });
+  }
+
+  /// Hands at most one event over; false: nothing more comes now.
+  bool read_event() {
+    ExecutorEvent event;
+    const ssize_t got = ::recv(link_.native_handle(), &event, sizeof event, MSG_DONTWAIT | MSG_TRUNC);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+      if (!reaped_) wait_for_event();
+      return false;
+    }
+    if (got != sizeof event) {  // closed, or not our executor: either way nothing it says counts any more
+      asio::error_code ignored;
+      link_.close(ignored);
+      if (handlers_.link_closed) handlers_.link_closed();
+      return false;
+    }
+    event.text.back() = '\0';
+    if (handlers_.event) handlers_.event(event);
+    return true;
+  }
+
+  void reap() {
+    kill_group();  // whatever it started; its number is not reused before it is reaped
+    siginfo_t info{};
+    int result = 0;
+    do {
+      result = ::waitid(P_PIDFD, static_cast<id_t>(pidfd_.native_handle()), &info, WEXITED);
+    } while (result != 0 && errno == EINTR);
+    reaped_ = true;
+    // What it said last explains its end, so it comes first. Bounded: the buffer is.
+    for (int i = 0; i < 64 && link_.is_open() && read_event(); ++i) {
+    }
+    asio::error_code ignored;
+    link_.close(ignored);
+    pidfd_.close(ignored);
+    Handlers handlers = std::move(handlers_);
+    handlers_ = {};
+    if (handlers.exited) handlers.exited(exit_text(info.si_code, info.si_status));
+  }
+
+  asio::io_context& io_;
+  const pid_t pid_;
+  asio::posix::stream_descriptor link_;
+  asio::posix::stream_descriptor pidfd_;
+  Handlers handlers_;
+  bool waiting_ = false;
+  bool reaped_ = false;
+};
+
+/// Runs in the child, between fork and exec: only what is async-signal-safe. Descriptors first move above the fixed
+/// numbers, so that none overwrites another.
+[[noreturn]] void run_child(const char* program, char* const* arguments, char* const* environment,
+                            std::array<int, 3> fds, pid_t parent) {
+  for (int& fd : fds)
+    if ((fd = ::fcntl(fd, F_DUPFD, 16)) < 0) ::_exit(126);
+  for (std::size_t i = 0; i < fds.size(); ++i)
+    if (::dup2(fds[i], protocol::kLinkFd + static_cast<int>(i)) < 0) ::_exit(126);
+  if (::close_range(protocol::kStatsFd + 1, ~0u, 0) != 0) ::_exit(126);
+  ::setpgid(0, 0);
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(126);
+  ::personality(ADDR_COMPAT_LAYOUT);
+  struct sigaction standard{};
+  standard.sa_handler = SIG_DFL;
+  for (int signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &standard, nullptr);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::execve(program, arguments, environment);
+  constexpr std::string_view kText = "level=error msg=\"vgpu-executor cannot be executed\"\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText.data(), kText.size());
+  ::_exit(127);
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> result;
+  for (std::string& text : texts) result.push_back(text.data());
+  result.push_back(nullptr);
+  return result;
+}
+
+}  // namespace
+
+std::string exit_text(int code, int status) {
+  if (code == CLD_EXITED) return "exited with code " + std::to_string(status);
+  return "killed by signal " + std::to_string(status) + " (" + ::strsignal(status) + ")";
+}
+
+std::vector<std::string> executor_environment(const char* const* environment, const Driver& driver) {
+  std::vector<std::string> kept;
+  for (; *environment != nullptr; ++environment) {
+    const std::string_view entry(*environment);
+    const std::string_view name = entry.substr(0, entry.find('='));
+    if (name == "LD_PRELOAD" || name == "VGPU_SOCKET" || name == "VGPU_VM_ID" || name == "VGPU_POOL") continue;
+    if (name == "CUDA_VISIBLE_DEVICES" && !driver.visible_devices.empty()) continue;
+    if (name == "LD_LIBRARY_PATH") {
+      const std::string path = library_path_without_shim(std::string(entry.substr(name.size() + 1)));
+      if (!path.empty()) kept.push_back("LD_LIBRARY_PATH=" + path);
+      continue;
+    }
+    kept.emplace_back(entry);
+  }
+  if (!driver.visible_devices.empty()) kept.push_back("CUDA_VISIBLE_DEVICES=" + driver.visible_devices);
+  return kept;
+}
+
+ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSpec& spec,
+                                          ExecutorProcess::Handlers handlers, std::string& error) {
+  const auto failed = [&](const char* what) {
+    error = std::string(what) + ": " + std::strerror(errno);
+    return nullptr;
+  };
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) return failed("socketpair");
+  UniqueFd ours(pair[0]), theirs(pair[1]);
+
+  // Everything that allocates happens before the fork.
+  std::vector<std::string> arguments{"vgpu-executor"};
+  std::vector<std::string> environment = executor_environment(::environ, spec.driver);
+  const std::vector<char*> argument_pointers = pointers(arguments), environment_pointers = pointers(environment);
+  const std::array<int, 3> fds{theirs.get(), spec.memory->region_fd(), spec.memory->stats_fd()};
+  const pid_t parent = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid < 0) return failed("fork");
+  if (pid == 0)
+    run_child(spec.program.c_str(), argument_pointers.data(), environment_pointers.data(), fds, parent);
+  ::setpgid(pid, pid);  // either of the two may be first
+  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd) {
+    const int kept = errno;
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    errno = kept;
+    return failed("pidfd_open");
+  }
+  auto process = std::make_shared<Process>(io, pid, std::move(ours), std::move(pidfd), std::move(handlers));
+  process->start();
+
+  ExecutorCommand start;
+  start.type = ExecutorCommand::Type::start;
+  start.session = spec.session;
+  start.vm = spec.vm;
+  start.log_calls = spec.log_calls ? 1 : 0;
+  start.region_bytes = spec.memory->region_bytes();
+  start.spin_microseconds = spec.spin_microseconds;
+  start.device = spec.driver.device;
+  spec.pool.copy(start.pool.data(), start.pool.size() - 1);
+  const std::string library = spec.driver.library.string();
+  if (library.size() >= start.driver_library.size()) {
+    process->abandon();
+    error = "the driver library's path is longer than 255 bytes: " + library;
+    return nullptr;
+  }
+  library.copy(start.driver_library.data(), start.driver_library.size() - 1);
+  process->send(start);
+  return process;
+}
+
+}  // namespace vgpu::daemon

@@ -1,0 +1,145 @@
+#pragma once
+// Every message that actors of vgpud send each other, and the types that CAF must know. Only the actors' own .cpp files
+// (and tests of them) include this: CAF's headers are slow to compile. All that differs between CAF versions is here.
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <caf/replies_to.hpp>
+#include <caf/result.hpp>
+#include <caf/type_id.hpp>
+#include <caf/typed_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/errors.hpp"
+#include "actors/metrics_store.hpp"
+#include "actors/ports.hpp"
+#include "protocol/executor_link.hpp"
+
+namespace vgpu::daemon {
+
+/// Why a session ends, or what hurts it.
+struct Ending {
+  vgpu_end_reason reason = VGPU_END_NONE;
+  std::int32_t result = 0;  ///< CUresult
+  std::string text;         ///< for people
+};
+
+using Bytes = std::vector<std::byte>;
+
+}  // namespace vgpu::daemon
+
+// All actors live in one process, so no message is ever serialized.
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::Ending)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::Bytes)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::GuestSocketPtr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::SessionRecordPtr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::protocol::ExecutorEvent)
+
+CAF_BEGIN_TYPE_ID_BLOCK(vgpu, caf::first_custom_type_id)
+CAF_ADD_ATOM(vgpu, vgpu::daemon, accepted_atom, "accepted")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, message_atom, "message")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, hangup_atom, "hangup")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, doorbell_atom, "doorbell")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, overdue_atom, "overdue")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, wake_atom, "wake")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, ready_atom, "ready")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, ended_atom, "ended")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, fault_atom, "fault")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, exited_atom, "exited")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, event_atom, "event")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, unlinked_atom, "unlinked")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, lease_atom, "lease")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, idle_atom, "idle")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, opened_atom, "opened")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, closed_atom, "closed")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, refused_atom, "refused")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, stop_atom, "stop")
+CAF_END_TYPE_ID_BLOCK(vgpu)
+
+namespace vgpu::daemon {
+
+/// Spells an interface as CAF 1.x does, `result<R>(Args...)`, for the CAF of Debian 12.
+template <class Signature>
+struct MessageOf;
+template <class R, class... Args>
+struct MessageOf<caf::result<R>(Args...)> {
+  using type = typename caf::replies_to<Args...>::template with<R>;
+};
+template <class... Signatures>
+using Interface = caf::typed_actor<typename MessageOf<Signatures>::type...>;
+
+/// Spawns and ends executor processes' sessions' leases: see executor.hpp.
+using executor_actor = Interface<
+    // Pool scheduler: you hold a lease; give it up by yourself after so many microseconds, 0: no limit.
+    caf::result<void>(lease_atom, std::uint64_t),
+    // Process: it said something.
+    caf::result<void>(event_atom, protocol::ExecutorEvent),
+    // Process: its end of the link is closed.
+    caf::result<void>(unlinked_atom),
+    // Process: it is reaped; the text says how it ended. This actor ends.
+    caf::result<void>(exited_atom, std::string),
+    // Clock: a deadline of the process has passed (number: which).
+    caf::result<void>(overdue_atom, std::uint32_t),
+    // Connection: the session has ended; the process must go, by force if it takes longer than the grace period.
+    caf::result<void>(stop_atom)>;
+
+/// One guest process: see connection.hpp.
+using connection_actor = Interface<
+    // Socket: one message of the guest.
+    caf::result<void>(message_atom, Bytes),
+    // Socket: the guest closed it or died.
+    caf::result<void>(hangup_atom),
+    // Socket: the doorbell was rung so many times.
+    caf::result<void>(doorbell_atom, std::uint64_t),
+    // Clock: the Hello is overdue.
+    caf::result<void>(overdue_atom),
+    // Clock: wake the guest's threads once more.
+    caf::result<void>(wake_atom),
+    // Executor: the process runs and has its GPU, whose name this is.
+    caf::result<void>(ready_atom, std::string),
+    // Executor: something went wrong that the session survives.
+    caf::result<void>(fault_atom, Ending),
+    // Executor: the session has ended there, or could not begin.
+    caf::result<void>(ended_atom, Ending),
+    // Executor: the process is gone.
+    caf::result<void>(exited_atom),
+    // Listener: the daemon stops.
+    caf::result<void>(stop_atom)>;
+
+/// Gives the leases of one pool: see pool_scheduler.hpp.
+using pool_scheduler_actor = Interface<
+    // Connection: a session opened; leases go to this executor.
+    caf::result<void>(opened_atom, std::uint32_t, executor_actor),
+    // Connection: the session's doorbell rang.
+    caf::result<void>(doorbell_atom, std::uint32_t),
+    // Executor: the session gave its lease back, having used so many nanoseconds of GPU time.
+    caf::result<void>(idle_atom, std::uint32_t, std::uint64_t),
+    // Connection or executor: the session ended.
+    caf::result<void>(closed_atom, std::uint32_t),
+    // Daemon: end.
+    caf::result<void>(stop_atom)>;
+
+/// Keeps the books: see metrics.hpp.
+using metrics_actor = Interface<
+    // Connection: a session opened.
+    caf::result<void>(opened_atom, SessionRecordPtr),
+    // Connection: a session is over and its executor gone; says why, for the log.
+    caf::result<void>(closed_atom, SessionRecordPtr, Ending),
+    // Connection: a fault of a session of this VM in this pool.
+    caf::result<void>(fault_atom, std::uint32_t, std::string, std::uint32_t),
+    // Connection: nobody got a session, for this reason.
+    caf::result<void>(refused_atom, std::uint32_t),
+    // Daemon: end.
+    caf::result<void>(stop_atom)>;
+
+/// Takes guests in: see listener.hpp.
+using listener_actor = Interface<
+    // Socket: somebody connected.
+    caf::result<void>(accepted_atom, GuestSocketPtr),
+    // Daemon: end every connection, then yourself.
+    caf::result<void>(stop_atom)>;
+
+}  // namespace vgpu::daemon

@@ -1,0 +1,61 @@
+#include "actors/listener.hpp"
+
+#include <caf/all.hpp>
+
+#include "actors/connection.hpp"
+#include "common/log.hpp"
+
+namespace vgpu::daemon {
+namespace {
+
+using Self = listener_actor::stateful_pointer<ListenerState>;
+
+void refuse(const ListenerState& state, const GuestSocketPtr& socket, ErrorCode code) {
+  const ErrorInfo& info = error_info(code);
+  log::warn("connection refused", {{"pid", socket->peer().pid},
+                                   {"uid", socket->peer().uid},
+                                   {"process", socket->process()},
+                                   {"reason", info.text}});
+  socket->welcome(refusal_welcome(info.reason, info.result, info.text), nullptr);
+  socket->close();
+  caf::anon_send(state.context->metrics, refused_atom_v, static_cast<std::uint32_t>(info.reason));
+}
+
+void accept(Self self, const GuestSocketPtr& socket) {
+  ListenerState& state = self->state;
+  if (state.stopping) return refuse(state, socket, ErrorCode::daemon_stopped);
+  if (state.connections.size() >= state.context->most_connections) return refuse(state, socket, ErrorCode::too_many);
+  auto made = self->spawn<caf::monitored>(connection, state.context, socket);
+  state.connections.emplace(made->address(), made);
+}
+
+void finish_if_empty(Self self) {
+  ListenerState& state = self->state;
+  if (!state.stopping || !state.connections.empty()) return;
+  if (const auto stopped = std::exchange(state.stopped, nullptr)) stopped();
+  self->quit();
+}
+
+}  // namespace
+
+listener_actor::behavior_type listener(Self self, ContextPtr context, std::function<void()> stopped) {
+  self->state.context = std::move(context);
+  self->state.stopped = std::move(stopped);
+  self->set_down_handler([self](const caf::down_msg& down) {
+    self->state.connections.erase(down.source);
+    if (down.reason != caf::exit_reason::normal)
+      log::error("a connection's actor failed", {{"error", self->system().render(down.reason)}});
+    finish_if_empty(self);
+  });
+  return {
+      [self](accepted_atom, const GuestSocketPtr& socket) { accept(self, socket); },
+      [self](stop_atom) {
+        if (self->state.stopping) return;
+        self->state.stopping = true;
+        for (const auto& [address, connection] : self->state.connections) self->send(connection, stop_atom_v);
+        finish_if_empty(self);
+      },
+  };
+}
+
+}  // namespace vgpu::daemon

@@ -1,0 +1,25 @@
+#pragma once
+#include <functional>
+#include <map>
+
+#include "actors/context.hpp"
+#include "actors/interfaces.hpp"
+
+namespace vgpu::daemon {
+
+/// Takes guests in, one connection actor for each, and holds on to those actors until they end. When told to stop it
+/// refuses newcomers, stops every connection, and calls `stopped` after the last one is gone.
+struct ListenerState {
+  static inline const char* name = "listener";
+
+  ContextPtr context;
+  std::function<void()> stopped;
+  std::map<caf::actor_addr, connection_actor> connections;
+  bool stopping = false;
+};
+
+/// `stopped` is called on an actor's thread, once.
+listener_actor::behavior_type listener(listener_actor::stateful_pointer<ListenerState> self, ContextPtr context,
+                                       std::function<void()> stopped);
+
+}  // namespace vgpu::daemon

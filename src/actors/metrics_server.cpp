@@ -1,0 +1,99 @@
+#include "actors/metrics_server.hpp"
+
+#include <CivetServer.h>
+#include <prometheus/text_serializer.h>
+#include <sys/socket.h>
+#include <arpa/inet.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <vector>
+
+#include "common/log.hpp"
+#include "common/unique_fd.hpp"
+
+namespace vgpu::daemon {
+namespace {
+
+void answer(mg_connection* connection, const char* status, const char* type, const std::string& body) {
+  mg_printf(connection,
+            "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
+            "Connection: close\r\n\r\n",
+            status, type, body.size());
+  mg_write(connection, body.data(), body.size());
+}
+
+class MetricsHandler final : public CivetHandler {
+ public:
+  explicit MetricsHandler(std::shared_ptr<const prometheus::Collectable> metrics) : metrics_(std::move(metrics)) {}
+  bool handleGet(CivetServer*, mg_connection* connection) override {
+    try {
+      answer(connection, "200 OK", "text/plain; version=0.0.4; charset=utf-8",
+             prometheus::TextSerializer().Serialize(metrics_->Collect()));
+    } catch (const std::exception& failure) {
+      log::error("metrics could not be collected", {{"error", failure.what()}});
+      answer(connection, "500 Internal Server Error", "text/plain", "metrics could not be collected\n");
+    }
+    return true;
+  }
+
+ private:
+  std::shared_ptr<const prometheus::Collectable> metrics_;
+};
+
+class HealthHandler final : public CivetHandler {
+ public:
+  bool handleGet(CivetServer*, mg_connection* connection) override {
+    answer(connection, "200 OK", "text/plain", "ok\n");
+    return true;
+  }
+};
+
+std::string endpoint_text(const Endpoint& endpoint) {
+  const bool v6 = endpoint.address.find(':') != std::string::npos;
+  return (v6 ? "[" + endpoint.address + "]" : endpoint.address) + ":" + std::to_string(endpoint.port);
+}
+
+class CivetMetricsServer final : public MetricsServer {
+ public:
+  CivetMetricsServer(const Endpoint& endpoint, std::shared_ptr<const prometheus::Collectable> metrics)
+      : metrics_(std::move(metrics)),
+        server_(std::vector<std::string>{"listening_ports", endpoint_text(endpoint), "num_threads", "2",
+                                         "request_timeout_ms", "5000", "enable_keep_alive", "no"}) {
+    server_.addHandler("/metrics", metrics_);
+    server_.addHandler("/healthz", health_);
+  }
+  std::uint16_t port() const noexcept override { return port_; }
+  void find_port() {
+    const std::vector<int> ports = server_.getListeningPorts();
+    if (!ports.empty()) port_ = static_cast<std::uint16_t>(ports.front());
+  }
+
+ private:
+  MetricsHandler metrics_;
+  HealthHandler health_;
+  CivetServer server_;  // last: it ends before the handlers that it calls
+  std::uint16_t port_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<MetricsServer> MetricsServer::start(const Endpoint& endpoint,
+                                                    std::shared_ptr<const prometheus::Collectable> metrics,
+                                                    std::string& error) {
+  try {
+    auto server = std::make_unique<CivetMetricsServer>(endpoint, std::move(metrics));
+    server->find_port();
+    return server;
+  } catch (const std::exception&) {
+    // civetweb keeps the system's reason to itself.
+    error = "metrics cannot be served on " + endpoint_text(endpoint) +
+            ": the address is taken (by another vgpud?) or is not this machine's; use --metrics ADDRESS:PORT with "
+            "another, or --metrics off";
+    return nullptr;
+  }
+}
+
+}  // namespace vgpu::daemon

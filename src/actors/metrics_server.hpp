@@ -1,0 +1,23 @@
+#pragma once
+#include <prometheus/collectable.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "actors/config.hpp"
+
+namespace vgpu::daemon {
+
+/// Serves /metrics and /healthz over HTTP with threads of its own, until it goes.
+class MetricsServer {
+ public:
+  /// Null: `error` says why, and what to do.
+  static std::unique_ptr<MetricsServer> start(const Endpoint& endpoint,
+                                              std::shared_ptr<const prometheus::Collectable> metrics,
+                                              std::string& error);
+  virtual ~MetricsServer() = default;
+  virtual std::uint16_t port() const noexcept = 0;
+};
+
+}  // namespace vgpu::daemon

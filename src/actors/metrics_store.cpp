@@ -1,0 +1,185 @@
+#include "actors/metrics_store.hpp"
+
+#include <algorithm>
+
+#include "actors/build_info.hpp"
+#include "common/cuda_names.hpp"
+#include "protocol/catalogue.hpp"
+#include "protocol/end_reason.hpp"
+#include "protocol/session.hpp"
+
+namespace vgpu::daemon {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using protocol::SessionStats;
+
+/// VM ids come from users who may choose them freely; beyond so many series they share one.
+constexpr std::size_t kMostSeries = 4096;
+constexpr std::uint32_t kOtherVms = protocol::kNoVm;
+
+class Family {
+ public:
+  Family(const char* name, const char* help, MetricType type) {
+    family_.name = name;
+    family_.help = help;
+    family_.type = type;
+  }
+  void add(std::vector<ClientMetric::Label> labels, std::uint64_t value) {
+    ClientMetric metric;
+    metric.label = std::move(labels);
+    if (family_.type == MetricType::Counter)
+      metric.counter.value = static_cast<double>(value);
+    else
+      metric.gauge.value = static_cast<double>(value);
+    family_.metric.push_back(std::move(metric));
+  }
+  MetricFamily take() { return std::move(family_); }
+
+ private:
+  MetricFamily family_;
+};
+
+std::string vm_text(std::uint32_t vm) { return vm == kOtherVms ? "other" : std::to_string(vm); }
+
+void raise(std::uint64_t& seen, const SessionStats::Counter& counter) noexcept {
+  seen = std::max(seen, counter.load(std::memory_order_relaxed));
+}
+
+}  // namespace
+
+void Totals::add(const Totals& other) noexcept {
+  calls += other.calls;
+  kernels += other.kernels;
+  doorbells += other.doorbells;
+  for (std::size_t i = 0; i < copied.size(); ++i) copied[i] += other.copied[i];
+}
+
+MetricsStore::Key MetricsStore::key_of(std::uint32_t vm, const std::string& pool) const {
+  Key key{vm, pool};
+  if (ended_.size() >= kMostSeries && !ended_.contains(key)) key.first = kOtherVms;
+  return key;
+}
+
+void MetricsStore::read(Live& live) {
+  const SessionStats& stats = live.record->memory->stats();
+  raise(live.totals.calls, stats.calls_processed);
+  raise(live.totals.kernels, stats.kernels_launched);
+  raise(live.totals.doorbells, live.record->doorbells);
+  for (std::size_t i = 0; i < kDirections; ++i) raise(live.totals.copied[i], stats.copied_bytes[i]);
+  for (std::size_t i = 0; i < live.calls_by_name.size(); ++i) raise(live.calls_by_name[i], stats.calls_by_name[i]);
+  for (std::size_t i = 0; i < live.unsupported.size(); ++i) raise(live.unsupported[i], stats.unsupported_by_name[i]);
+}
+
+void MetricsStore::declare(std::uint32_t vm, const std::string& pool) {
+  const std::lock_guard lock(mutex_);
+  ended_.try_emplace(key_of(vm, pool));
+  pools_.try_emplace(pool);
+}
+
+void MetricsStore::opened(const SessionRecordPtr& session) {
+  const std::lock_guard lock(mutex_);
+  ended_.try_emplace(key_of(session->vm, session->pool));
+  pools_.try_emplace(session->pool);
+  auto live = std::make_unique<Live>();
+  live->record = session;
+  live_[session->session] = std::move(live);
+}
+
+Totals MetricsStore::closed(const SessionRecordPtr& session) {
+  const std::lock_guard lock(mutex_);
+  const auto found = live_.find(session->session);
+  if (found == live_.end()) return {};
+  Live& live = *found->second;
+  read(live);
+  ended_[key_of(session->vm, session->pool)].add(live.totals);
+  PoolTotals& pool = pools_[session->pool];
+  for (std::size_t i = 0; i < pool.calls_by_name.size(); ++i) pool.calls_by_name[i] += live.calls_by_name[i];
+  for (std::size_t i = 0; i < unsupported_.size(); ++i) unsupported_[i] += live.unsupported[i];
+  const Totals totals = live.totals;
+  live_.erase(found);
+  return totals;
+}
+
+void MetricsStore::fault(std::uint32_t vm, const std::string& pool, vgpu_end_reason reason) {
+  const std::lock_guard lock(mutex_);
+  ++faults_[{key_of(vm, pool), reason}];
+}
+
+void MetricsStore::refused(vgpu_end_reason reason) {
+  const std::lock_guard lock(mutex_);
+  ++refused_[reason];
+}
+
+std::vector<MetricFamily> MetricsStore::Collect() const {
+  Family calls("vgpu_calls_processed_total", "CUDA calls that executors have processed.", MetricType::Counter);
+  Family by_name("vgpu_calls_by_name_total", "CUDA calls that executors have processed, by name.",
+                 MetricType::Counter);
+  Family doorbells("vgpu_doorbells_total", "Doorbells that guests have rung.", MetricType::Counter);
+  Family sessions("vgpu_sessions", "Sessions that are open.", MetricType::Gauge);
+  Family kernels("vgpu_kernels_launched_total", "Kernels that were launched.", MetricType::Counter);
+  Family copied("vgpu_copied_bytes_total", "Bytes that copies have moved.", MetricType::Counter);
+  Family memory("vgpu_memory_used_bytes", "GPU memory that sessions hold through allocation calls.",
+                MetricType::Gauge);
+  Family faults("vgpu_faults_total", "Sessions that ended by a fault, and CUDA errors that lasted.",
+                MetricType::Counter);
+  Family refused("vgpu_connections_refused_total", "Connections that got no session.", MetricType::Counter);
+  Family unsupported("vgpu_unsupported_calls_total", "CUDA calls that are not carried and returned an error.",
+                     MetricType::Counter);
+  Family build("vgpu_build_info", "What this daemon is; the value is always 1.", MetricType::Gauge);
+
+  const std::lock_guard lock(mutex_);
+  std::map<Key, Totals> totals = ended_;
+  std::map<std::string, PoolTotals> pools = pools_;
+  std::array<std::uint64_t, SessionStats::kMaxNames> names = unsupported_;
+  std::map<Key, std::pair<std::uint64_t, std::uint64_t>> now;  // sessions, memory
+  for (const auto& [id, live] : live_) {
+    read(*live);
+    const Key key = key_of(live->record->vm, live->record->pool);
+    totals[key].add(live->totals);
+    PoolTotals& pool = pools[live->record->pool];
+    for (std::size_t i = 0; i < pool.calls_by_name.size(); ++i) pool.calls_by_name[i] += live->calls_by_name[i];
+    for (std::size_t i = 0; i < names.size(); ++i) names[i] += live->unsupported[i];
+    ++now[key].first;
+    now[key].second += live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
+  }
+  for (const auto& [key, sum] : totals) {
+    const std::vector<ClientMetric::Label> labels{{"vm", vm_text(key.first)}, {"pool", key.second}};
+    calls.add(labels, sum.calls);
+    doorbells.add(labels, sum.doorbells);
+    kernels.add(labels, sum.kernels);
+    sessions.add(labels, now[key].first);
+    memory.add(labels, now[key].second);
+    for (std::uint32_t i = 0; i < kDirections; ++i) {
+      std::vector<ClientMetric::Label> with_direction = labels;
+      with_direction.push_back({"direction", protocol::direction_name(i)});
+      copied.add(std::move(with_direction), sum.copied[i]);
+    }
+  }
+  for (const auto& [pool, sum] : pools)
+    for (std::size_t i = 0; i < sum.calls_by_name.size(); ++i)
+      if (sum.calls_by_name[i] != 0)
+        by_name.add({{"pool", pool}, {"call", std::string(protocol::kCalls[i].name)}}, sum.calls_by_name[i]);
+  for (const auto& [key, count] : faults_)
+    faults.add({{"vm", vm_text(key.first.first)},
+                {"pool", key.first.second},
+                {"reason", protocol::end_reason_text(key.second)}},
+               count);
+  for (const auto& [reason, count] : refused_)
+    refused.add({{"reason", protocol::end_reason_text(reason)}}, count);
+  const auto known = cuda_names();
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (names[i] != 0)
+      unsupported.add({{"call", i < known.size() ? std::string(known[i]) : "unknown"}}, names[i]);
+  build.add({{"version", kVersion}, {"cuda_toolkit", kCudaToolkit}, {"protocol", std::to_string(VGPU_VERSION_MAJOR) + "." + std::to_string(VGPU_VERSION_MINOR)}}, 1);
+
+  std::vector<MetricFamily> families;
+  for (Family* family : {&calls, &by_name, &doorbells, &sessions, &kernels, &copied, &memory, &faults, &refused,
+                         &unsupported, &build})
+    families.push_back(family->take());
+  return families;
+}
+
+}  // namespace vgpu::daemon

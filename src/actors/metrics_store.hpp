@@ -1,0 +1,82 @@
+#pragma once
+#include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "actors/session_memory.hpp"
+#include "protocol/executor_link.hpp"
+#include "protocol/layout.h"
+
+namespace vgpu::daemon {
+
+/// What is counted of one session outside of its shared memory.
+struct SessionRecord {
+  std::uint32_t session = 0;
+  std::uint32_t vm = 0;
+  std::string pool;
+  std::shared_ptr<const SessionMemory> memory;
+  std::atomic<std::uint64_t> doorbells{0};
+};
+using SessionRecordPtr = std::shared_ptr<SessionRecord>;
+
+/// Sums over one session, or over a VM in a pool.
+struct Totals {
+  std::uint64_t calls = 0;
+  std::uint64_t kernels = 0;
+  std::uint64_t doorbells = 0;
+  std::array<std::uint64_t, protocol::SessionStats::kDirections> copied{};
+  void add(const Totals& other) noexcept;
+};
+
+/// Every number that /metrics shows. Live sessions are read from their shared memory at the scrape; a session that ends
+/// leaves its sums behind in the same moment, as far as a scrape can see, so that totals never go backwards. Any thread.
+class MetricsStore final : public prometheus::Collectable {
+ public:
+  /// Makes the series of a VM in a pool appear, with 0.
+  void declare(std::uint32_t vm, const std::string& pool);
+
+  void opened(const SessionRecordPtr& session);
+  /// Folds the session into the sums; returns its own. The executor must not write any more.
+  Totals closed(const SessionRecordPtr& session);
+  void fault(std::uint32_t vm, const std::string& pool, vgpu_end_reason reason);
+  void refused(vgpu_end_reason reason);
+
+  std::vector<prometheus::MetricFamily> Collect() const override;
+
+ private:
+  static constexpr std::size_t kDirections = protocol::SessionStats::kDirections;
+  /// The session's counters as last read. An executor whose memory was damaged could set them back: the highest value
+  /// that was seen counts.
+  struct Live {
+    SessionRecordPtr record;
+    Totals totals;
+    std::array<std::uint64_t, protocol::kCallCount> calls_by_name{};
+    std::array<std::uint64_t, protocol::SessionStats::kMaxNames> unsupported{};
+  };
+  struct PoolTotals {
+    std::array<std::uint64_t, protocol::kCallCount> calls_by_name{};
+  };
+  using Key = std::pair<std::uint32_t, std::string>;  ///< VM, pool
+
+  Key key_of(std::uint32_t vm, const std::string& pool) const;
+  static void read(Live& live);
+
+  mutable std::mutex mutex_;
+  std::map<Key, Totals> ended_;
+  std::map<std::string, PoolTotals> pools_;
+  std::map<std::pair<Key, vgpu_end_reason>, std::uint64_t> faults_;
+  std::map<vgpu_end_reason, std::uint64_t> refused_;
+  std::array<std::uint64_t, protocol::SessionStats::kMaxNames> unsupported_{};
+  mutable std::map<std::uint32_t, std::unique_ptr<Live>> live_;
+};
+
+}  // namespace vgpu::daemon

@@ -1,0 +1,29 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+
+#include "actors/interfaces.hpp"
+#include "actors/lease_policy.hpp"
+
+namespace vgpu::daemon {
+
+/// Carries a lease policy's decisions to the executors of one pool.
+struct PoolSchedulerState {
+  static inline const char* name = "pool_scheduler";
+
+  std::string pool;
+  std::unique_ptr<LeasePolicy> policy;
+  std::map<SessionId, executor_actor> executors;
+};
+
+pool_scheduler_actor::behavior_type pool_scheduler(
+    pool_scheduler_actor::stateful_pointer<PoolSchedulerState> self, std::string pool,
+    std::shared_ptr<std::unique_ptr<LeasePolicy>> policy);
+
+/// The pool's policy, boxed so that it can be given to spawn(), which copies.
+inline std::shared_ptr<std::unique_ptr<LeasePolicy>> boxed(std::unique_ptr<LeasePolicy> policy) {
+  return std::make_shared<std::unique_ptr<LeasePolicy>>(std::move(policy));
+}
+
+}  // namespace vgpu::daemon

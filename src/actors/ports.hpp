@@ -1,0 +1,80 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/driver_choice.hpp"
+#include "actors/identity.hpp"
+#include "actors/session_memory.hpp"
+#include "protocol/executor_link.hpp"
+#include "protocol/session.hpp"
+
+/// What the actors see of sockets and processes. The real ones live on the thread of the io_context; tests give others.
+/// Handlers are called on that thread and only send a message to an actor. Every method may be called from any thread and
+/// returns at once. After close() no handler is called any more, and the handlers (with the actor handles that they hold)
+/// are dropped.
+namespace vgpu::daemon {
+
+/// The socket and the doorbell of one guest process.
+class GuestSocket {
+ public:
+  struct Handlers {
+    std::function<void(std::vector<std::byte>)> message;
+    std::function<void()> hangup;                 ///< closed or dead; nothing comes after it
+    std::function<void(std::uint64_t)> doorbell;  ///< rings since the last call
+  };
+
+  virtual ~GuestSocket() = default;
+  virtual const Peer& peer() const noexcept = 0;
+  virtual const std::string& process() const noexcept = 0;  ///< name of the peer's program, as its kernel says
+  virtual void start(Handlers handlers) = 0;
+  /// With the region's and doorbell's descriptors if `memory` is not null; watches the doorbell from then on.
+  virtual void welcome(const protocol::Welcome& welcome, std::shared_ptr<SessionMemory> memory) = 0;
+  /// Looks at the doorbell again. One call of the handler is under way at most: a guest that rings without end costs no
+  /// more than one that rings as often as it is served.
+  virtual void rearm_doorbell() = 0;
+  /// What was sent before still goes out.
+  virtual void close() = 0;
+};
+using GuestSocketPtr = std::shared_ptr<GuestSocket>;
+
+/// How an executor process is to be started.
+struct ExecutorSpec {
+  std::uint32_t session = 0;
+  std::uint32_t vm = 0;
+  std::string pool;
+  Driver driver;
+  std::filesystem::path program;
+  std::uint32_t spin_microseconds = 0;
+  bool log_calls = false;
+  std::shared_ptr<SessionMemory> memory;
+};
+
+/// One executor process. The process is reaped, and its process group killed, whatever happens to this object.
+class ExecutorProcess {
+ public:
+  struct Handlers {
+    /// One event; the next one comes after resume().
+    std::function<void(const protocol::ExecutorEvent&)> event;
+    std::function<void()> link_closed;
+    std::function<void(std::string)> exited;  ///< reaped; how it ended, for people. Nothing comes after it
+  };
+
+  virtual ~ExecutorProcess() = default;
+  virtual pid_t pid() const noexcept = 0;
+  virtual void send(const protocol::ExecutorCommand& command) = 0;
+  virtual void resume() = 0;
+  virtual void kill() = 0;
+  /// Kills the process and drops the handlers.
+  virtual void abandon() = 0;
+};
+using ExecutorProcessPtr = std::shared_ptr<ExecutorProcess>;
+
+/// Starts a process. Null: `error` says why.
+using StartExecutor =
+    std::function<ExecutorProcessPtr(const ExecutorSpec&, ExecutorProcess::Handlers, std::string& error)>;
+
+}  // namespace vgpu::daemon
