@@ -1,0 +1,55 @@
+#include "executor/call_log.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <bit>
+
+#include "executor/session.hpp"
+
+namespace vgpu::executor {
+
+using namespace protocol;
+
+void FieldPrinter::print(std::string_view field, Pointer value) {
+  fmt::format_to(std::back_inserter(out_), " {}={:#x}", field, static_cast<u64>(value));
+}
+
+void FieldPrinter::print(std::string_view field, Offset value) {
+  if (value == kInline)
+    fmt::format_to(std::back_inserter(out_), " {}=inline", field);
+  else
+    fmt::format_to(std::back_inserter(out_), " {}={:#x}", field, static_cast<u64>(value));
+}
+
+void FieldPrinter::print(std::string_view field, FloatBits value) {
+  fmt::format_to(std::back_inserter(out_), " {}={}", field, std::bit_cast<float>(value));
+}
+
+// Parameter layouts are long, and follow from the module.
+void FieldPrinter::print(std::string_view, const InlineParameters&) {}
+
+void FieldPrinter::handle(std::string_view field, u64 value) {
+  static constexpr std::array<const char*, 9> kKinds{"",        "context",  "stream", "event", "module",
+                                                     "library", "function", "kernel", "pool"};
+  const u64 kind = (value >> 40) & 0xf;
+  if (value == 0)
+    fmt::format_to(std::back_inserter(out_), " {}=0", field);
+  else if ((value >> 44) == 1 && kind != 0 && kind < kKinds.size())
+    fmt::format_to(std::back_inserter(out_), " {}={}#{}", field, kKinds[kind], value & StreamHandle::kMaxIndex);
+  else
+    fmt::format_to(std::back_inserter(out_), " {}={:#x}", field, value);
+}
+
+void log_result(Session& session, std::string& line, CUresult result, std::string_view reply) {
+  session.log->debug("{} result={}{}", line, session.cuda.result_name(result), reply);
+}
+
+std::string log_identity(const Session& session) {
+  std::string text;
+  if (session.config.vm != 0xffffffff) fmt::format_to(std::back_inserter(text), "vm={} ", session.config.vm);
+  fmt::format_to(std::back_inserter(text), "pool={} session={}", session.config.pool, session.config.session);
+  return text;
+}
+
+}  // namespace vgpu::executor

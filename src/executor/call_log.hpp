@@ -1,0 +1,50 @@
+#pragma once
+#include <fmt/format.h>
+
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "executor/cuda_api.hpp"
+#include "protocol/catalogue.hpp"
+
+namespace vgpu::executor {
+
+class Session;
+
+/// Appends " field=value" for each field of a request or reply; what says nothing is left out.
+class FieldPrinter {
+ public:
+  explicit FieldPrinter(std::string& out) : out_(out) {}
+
+  template <typename T>
+  void operator()(std::string_view field, const T& value) {
+    if (field == "zero" || field == "reserved") return;
+    print(field, value);
+  }
+
+ private:
+  template <typename T>
+  requires std::is_integral_v<T>
+  void print(std::string_view field, T value) { fmt::format_to(std::back_inserter(out_), " {}={}", field, value); }
+  void print(std::string_view field, protocol::Pointer value);
+  void print(std::string_view field, protocol::Offset value);
+  void print(std::string_view field, protocol::FloatBits value);
+  void print(std::string_view field, const protocol::InlineParameters& value);
+  void print(std::string_view field, protocol::CallableHandle value) { handle(field, value.value); }
+  template <protocol::Kind K>
+  void print(std::string_view field, protocol::Handle<K> value) {
+    handle(field, value.value);
+  }
+  void handle(std::string_view field, protocol::u64 value);
+
+  std::string& out_;
+};
+
+/// Writes a line that has the call and its request so far: adds result and `reply`.
+void log_result(Session& session, std::string& line, CUresult result, std::string_view reply = {});
+
+/// The first words of each line of a session: who it is.
+std::string log_identity(const Session& session);
+
+}  // namespace vgpu::executor

@@ -1,0 +1,93 @@
+#include "executor/dispatch.hpp"
+
+namespace vgpu::executor {
+
+using namespace protocol;
+
+namespace {
+
+/// The objects of a primary context die with its last reference. Another handle to it must not find them.
+void look_whether_emptied(Invocation& in, CUdevice device) {
+  unsigned flags = 0;
+  int active = 0;
+  if (in.cuda.cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && active == 0)
+    in.session.contexts.primary_emptied(device);
+}
+
+}  // namespace
+
+VGPU_HANDLER(cuDevicePrimaryCtxRetain) {
+  CUdevice device = 0;
+  if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
+  if (!in.session.contexts.accepts(request.context)) return CUDA_ERROR_INVALID_HANDLE;
+  unsigned flags = 0;
+  int active = 0;
+  const CUresult known = in.cuda.cuDevicePrimaryCtxGetState(device, &flags, &active);
+  if (known != CUDA_SUCCESS || flags != request.flags) {
+    const CUresult set = in.cuda.cuDevicePrimaryCtxSetFlags_v2(device, request.flags);
+    if (set != CUDA_SUCCESS) return set;
+  }
+  CUcontext context = nullptr;
+  const CUresult result = in.cuda.cuDevicePrimaryCtxRetain(&context, device);
+  if (result != CUDA_SUCCESS) return result;
+  in.session.contexts.put(request.context, context, device);
+  if (in.current.set(request.context.index()) == CUDA_SUCCESS) in.session.register_staging(request.context.index());
+  return CUDA_SUCCESS;
+}
+
+VGPU_HANDLER(cuDevicePrimaryCtxRelease) {
+  CUdevice device = 0;
+  if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
+  const CUresult result = in.cuda.cuDevicePrimaryCtxRelease_v2(device);
+  in.current.forget();
+  look_whether_emptied(in, device);
+  return result;
+}
+
+VGPU_HANDLER(cuDevicePrimaryCtxReset) {
+  CUdevice device = 0;
+  if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
+  const CUresult result = in.cuda.cuDevicePrimaryCtxReset_v2(device);
+  in.current.forget();
+  in.session.contexts.primary_emptied(device);
+  return result;
+}
+
+VGPU_HANDLER(cuCtxCreate) {
+  CUdevice device = 0;
+  if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
+  if (!in.session.contexts.accepts(request.context)) return CUDA_ERROR_INVALID_HANDLE;
+  CUcontext context = nullptr;
+  const CUresult result = in.cuda.cuCtxCreate_v2(&context, request.flags, device);
+  if (result != CUDA_SUCCESS) return result;
+  in.session.contexts.put(request.context, context);
+  in.session.register_staging(request.context.index());
+  // The driver made it current here.
+  in.current.forget();
+  return CUDA_SUCCESS;
+}
+
+VGPU_HANDLER(cuCtxDestroy) {
+  const CUcontext context = in.session.contexts.take(request.context);
+  if (context == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+  const CUresult result = in.cuda.cuCtxDestroy_v2(context);
+  in.current.forget();
+  return result;
+}
+
+VGPU_HANDLER(cuCtxSynchronize) { return in.cuda.cuCtxSynchronize(); }
+
+VGPU_HANDLER(cuCtxGetLimit) {
+  std::size_t value = 0;
+  const CUresult result = in.cuda.cuCtxGetLimit(&value, static_cast<CUlimit>(request.limit));
+  reply.value = value;
+  return result;
+}
+
+VGPU_HANDLER(cuCtxSetLimit) { return in.cuda.cuCtxSetLimit(static_cast<CUlimit>(request.limit), request.value); }
+
+VGPU_HANDLER(cuCtxSetCacheConfig) { return in.cuda.cuCtxSetCacheConfig(static_cast<CUfunc_cache>(request.config)); }
+
+VGPU_HANDLER(cuCtxResetPersistingL2Cache) { return in.cuda.cuCtxResetPersistingL2Cache(); }
+
+}  // namespace vgpu::executor

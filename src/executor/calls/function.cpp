@@ -1,0 +1,96 @@
+#include "executor/callable.hpp"
+
+namespace vgpu::executor {
+
+using namespace protocol;
+
+VGPU_HANDLER(cuKernelGetFunction) {
+  const auto kernel = in.session.handles.find<CUkernel>(request.kernel);
+  if (kernel == nullptr || !in.session.handles.accepts(request.function)) return CUDA_ERROR_INVALID_HANDLE;
+  CUfunction function = nullptr;
+  const CUresult result = in.cuda.cuKernelGetFunction(&function, kernel);
+  if (result == CUDA_SUCCESS) in.session.handles.put(request.function, function);
+  return result;
+}
+
+VGPU_HANDLER(cuKernelGetAttribute) {
+  CUdevice device = 0;
+  if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
+  const auto kernel = in.session.handles.find<CUkernel>(request.kernel);
+  if (kernel == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  return in.cuda.cuKernelGetAttribute(&reply.value, static_cast<CUfunction_attribute>(request.attribute), kernel,
+                                      device);
+}
+
+VGPU_HANDLER(cuKernelSetAttribute) {
+  CUdevice device = 0;
+  if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
+  const auto kernel = in.session.handles.find<CUkernel>(request.kernel);
+  if (kernel == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  return in.cuda.cuKernelSetAttribute(static_cast<CUfunction_attribute>(request.attribute), request.value, kernel,
+                                      device);
+}
+
+VGPU_HANDLER(cuKernelSetCacheConfig) {
+  CUdevice device = 0;
+  if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
+  const auto kernel = in.session.handles.find<CUkernel>(request.kernel);
+  if (kernel == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  return in.cuda.cuKernelSetCacheConfig(kernel, static_cast<CUfunc_cache>(request.config), device);
+}
+
+VGPU_HANDLER(cuFuncGetAttribute) {
+  CUfunction function = nullptr;
+  const CUresult result = find_function(in, request.function, function);
+  if (result != CUDA_SUCCESS) return result;
+  return in.cuda.cuFuncGetAttribute(&reply.value, static_cast<CUfunction_attribute>(request.attribute), function);
+}
+
+VGPU_HANDLER(cuFuncSetAttribute) {
+  CUfunction function = nullptr;
+  const CUresult result = find_function(in, request.function, function);
+  if (result != CUDA_SUCCESS) return result;
+  return in.cuda.cuFuncSetAttribute(function, static_cast<CUfunction_attribute>(request.attribute), request.value);
+}
+
+VGPU_HANDLER(cuFuncSetCacheConfig) {
+  CUfunction function = nullptr;
+  const CUresult result = find_function(in, request.function, function);
+  if (result != CUDA_SUCCESS) return result;
+  return in.cuda.cuFuncSetCacheConfig(function, static_cast<CUfunc_cache>(request.config));
+}
+
+VGPU_HANDLER(cuFuncGetParamInfo) {
+  std::size_t offset = 0;
+  std::size_t size = 0;
+  CUresult result = CUDA_ERROR_INVALID_HANDLE;
+  const FunctionHandle plain{request.function.value};
+  if (plain.well_formed()) {
+    if (const auto function = in.session.handles.find<CUfunction>(plain); function != nullptr)
+      result = in.cuda.cuFuncGetParamInfo(function, request.index, &offset, &size);
+  } else if (const auto kernel = in.session.handles.find<CUkernel>(KernelHandle{request.function.value});
+             kernel != nullptr) {
+    result = in.cuda.cuKernelGetParamInfo(kernel, request.index, &offset, &size);
+  }
+  reply.offset = offset;
+  reply.size = size;
+  return result;
+}
+
+VGPU_HANDLER(cuFuncLoad) {
+  CUfunction function = nullptr;
+  const CUresult result = find_function(in, request.function, function);
+  return result == CUDA_SUCCESS ? in.cuda.cuFuncLoad(function) : result;
+}
+
+VGPU_HANDLER(cuFuncIsLoaded) {
+  CUfunction function = nullptr;
+  CUresult result = find_function(in, request.function, function);
+  if (result != CUDA_SUCCESS) return result;
+  CUfunctionLoadingState state{};
+  result = in.cuda.cuFuncIsLoaded(&state, function);
+  reply.state = static_cast<u64>(state);
+  return result;
+}
+
+}  // namespace vgpu::executor

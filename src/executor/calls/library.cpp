@@ -1,0 +1,76 @@
+#include "executor/callable.hpp"
+#include "executor/image.hpp"
+#include "executor/name_list.hpp"
+
+namespace vgpu::executor {
+
+using namespace protocol;
+
+VGPU_HANDLER(cuLibraryLoadData) {
+  if (!in.session.handles.vacant(request.library)) return CUDA_ERROR_INVALID_HANDLE;
+  Image image;
+  CUresult result = image.read(in, request);
+  if (result != CUDA_SUCCESS) return result;
+  CUlibrary library = nullptr;
+  result = in.cuda.cuLibraryLoadData(&library, image.bytes(), image.options(), image.values(), image.option_count(),
+                                     nullptr, nullptr, 0);
+  image.write(reply);
+  if (result == CUDA_SUCCESS) in.session.handles.put(request.library, library);
+  return result;
+}
+
+VGPU_HANDLER(cuLibraryUnload) {
+  const auto library = in.session.handles.take<CUlibrary>(request.library);
+  return library != nullptr ? in.cuda.cuLibraryUnload(library) : CUDA_ERROR_INVALID_HANDLE;
+}
+
+VGPU_HANDLER(cuLibraryGetKernel) {
+  std::string name;
+  if (!in.name(name)) return CUDA_ERROR_UNKNOWN;
+  const auto library = in.session.handles.find<CUlibrary>(request.library);
+  if (library == nullptr || !in.session.handles.accepts(request.kernel)) return CUDA_ERROR_INVALID_HANDLE;
+  CUkernel kernel = nullptr;
+  CUresult result = in.cuda.cuLibraryGetKernel(&kernel, library, name.c_str());
+  if (result != CUDA_SUCCESS) return result;
+  result = describe_parameters(reply, [&](std::size_t i, std::size_t* offset, std::size_t* size) {
+    return in.cuda.cuKernelGetParamInfo(kernel, i, offset, size);
+  });
+  if (result == CUDA_SUCCESS) in.session.handles.put(request.kernel, kernel);
+  return result;
+}
+
+VGPU_HANDLER(cuLibraryGetModule) {
+  const auto library = in.session.handles.find<CUlibrary>(request.library);
+  if (library == nullptr || !in.session.handles.vacant(request.module)) return CUDA_ERROR_INVALID_HANDLE;
+  CUmodule module = nullptr;
+  const CUresult result = in.cuda.cuLibraryGetModule(&module, library);
+  if (result == CUDA_SUCCESS) in.session.handles.put(request.module, module);
+  return result;
+}
+
+VGPU_HANDLER(cuLibraryGetGlobal) {
+  std::string name;
+  if (!in.name(name)) return CUDA_ERROR_UNKNOWN;
+  const auto library = in.session.handles.find<CUlibrary>(request.library);
+  if (library == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  CUdeviceptr pointer = 0;
+  std::size_t bytes = 0;
+  const CUresult result = in.cuda.cuLibraryGetGlobal(&pointer, &bytes, library, name.c_str());
+  reply.pointer = Pointer{pointer};
+  reply.bytes = bytes;
+  return result;
+}
+
+VGPU_HANDLER(vgpuLibraryKernelNames) {
+  const auto library = in.session.handles.find<CUlibrary>(request.library);
+  if (library == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  unsigned count = 0;
+  CUresult result = in.cuda.cuLibraryGetKernelCount(&count, library);
+  if (result != CUDA_SUCCESS) return result;
+  std::vector<CUkernel> kernels(count);
+  if (count != 0) result = in.cuda.cuLibraryEnumerateKernels(kernels.data(), count, library);
+  if (result != CUDA_SUCCESS) return result;
+  return write_names(in, request, reply, kernels, in.cuda.cuKernelGetName);
+}
+
+}  // namespace vgpu::executor

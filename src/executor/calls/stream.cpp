@@ -1,0 +1,39 @@
+#include "executor/dispatch.hpp"
+
+namespace vgpu::executor {
+
+using namespace protocol;
+
+VGPU_HANDLER(cuStreamCreateWithPriority) {
+  if (!in.session.handles.vacant(request.stream)) return CUDA_ERROR_INVALID_HANDLE;
+  CUstream stream = nullptr;
+  const CUresult result = in.cuda.cuStreamCreateWithPriority(&stream, request.flags, request.priority);
+  if (result == CUDA_SUCCESS) in.session.handles.put(request.stream, stream);
+  return result;
+}
+
+VGPU_HANDLER(cuStreamDestroy) {
+  const auto stream = in.session.handles.take<CUstream>(request.stream);
+  return stream != nullptr ? in.cuda.cuStreamDestroy_v2(stream) : CUDA_ERROR_INVALID_HANDLE;
+}
+
+VGPU_HANDLER(cuStreamSynchronize) {
+  CUstream stream = nullptr;
+  if (!in.stream(request.stream, stream)) return CUDA_ERROR_INVALID_HANDLE;
+  return in.answer_after(stream);
+}
+
+VGPU_HANDLER(cuStreamQuery) {
+  CUstream stream = nullptr;
+  if (!in.stream(request.stream, stream)) return CUDA_ERROR_INVALID_HANDLE;
+  return in.cuda.cuStreamQuery(stream);
+}
+
+VGPU_HANDLER(cuStreamWaitEvent) {
+  CUstream stream = nullptr;
+  const auto event = in.session.handles.find<CUevent>(request.event);
+  if (event == nullptr || !in.stream(request.stream, stream)) return CUDA_ERROR_INVALID_HANDLE;
+  return in.cuda.cuStreamWaitEvent(stream, event, request.flags);
+}
+
+}  // namespace vgpu::executor

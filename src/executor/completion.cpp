@@ -1,0 +1,36 @@
+#include "executor/completion.hpp"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstring>
+
+namespace vgpu::executor {
+
+using protocol::u32;
+
+void FutexWaker::wake(vgpu_slot& slot) noexcept {
+  syscall(SYS_futex, &slot.done, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+void Completions::complete(Answer answer, CUresult result, const void* reply, u32 reply_bytes) noexcept {
+  if (answer.slot == VGPU_NO_SLOT) return;
+  vgpu_slot& slot = slots_[answer.slot];
+  if (reply_bytes != 0) std::memcpy(slot.reply, reply, reply_bytes);
+  slot.result = static_cast<protocol::i32>(result);
+  slot.reply_bytes = reply_bytes;
+  // Before `done`: from then on the guest may use the slot again.
+  deferred_[answer.slot].store(false, std::memory_order_release);
+  std::atomic_ref(slot.done).store(answer.ticket, std::memory_order_release);
+  // The guest sets `sleeping`, fences and looks at `done`: one of the two sees the other's store.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (std::atomic_ref(slot.sleeping).load(std::memory_order_relaxed) != 0) waker_.wake(slot);
+}
+
+void Completions::wake_all() noexcept {
+  for (u32 i = 0; i < VGPU_SLOT_COUNT; ++i) waker_.wake(slots_[i]);
+}
+
+}  // namespace vgpu::executor

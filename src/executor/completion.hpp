@@ -1,0 +1,52 @@
+#pragma once
+#include <array>
+#include <atomic>
+
+#include "executor/cuda_api.hpp"
+#include "protocol/layout.h"
+#include "protocol/types.hpp"
+
+namespace vgpu::executor {
+
+/// How a guest thread that sleeps on its slot is woken: depends on the carrier. Any thread.
+class Waker {
+ public:
+  virtual ~Waker() = default;
+  virtual void wake(vgpu_slot& slot) noexcept = 0;
+};
+
+/// For guests of the same kernel: the thread sleeps in a shared futex on slot.done.
+class FutexWaker final : public Waker {
+ public:
+  void wake(vgpu_slot& slot) noexcept override;
+};
+
+/// Where an answer goes.
+struct Answer {
+  protocol::u32 slot = VGPU_NO_SLOT;
+  protocol::u32 ticket = 0;
+};
+
+/// Writes answers into the guest's completion slots.
+class Completions {
+ public:
+  Completions(vgpu_slot* slots, Waker& waker) noexcept : slots_(slots), waker_(waker) {}
+
+  /// Writes the answer and wakes the guest thread if it sleeps. `reply_bytes` is at most VGPU_SLOT_REPLY_BYTES. Does
+  /// nothing without a slot. Any thread.
+  void complete(Answer answer, CUresult result, const void* reply, protocol::u32 reply_bytes) noexcept;
+
+  /// Marks the slot as waiting for a later answer, which takes the mark off. False: it waits for one already, so that
+  /// the guest broke the rule that makes all queues here finite. Reader thread.
+  bool defer(protocol::u32 slot) noexcept { return !deferred_[slot].exchange(true, std::memory_order_acq_rel); }
+
+  /// Wakes every guest thread that sleeps, to look at the session's state. Any thread.
+  void wake_all() noexcept;
+
+ private:
+  vgpu_slot* slots_;
+  Waker& waker_;
+  std::array<std::atomic<bool>, VGPU_SLOT_COUNT> deferred_{};
+};
+
+}  // namespace vgpu::executor

@@ -1,0 +1,214 @@
+#include "executor/dispatch.hpp"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include "executor/call_log.hpp"
+
+namespace vgpu::executor {
+
+using namespace protocol;
+
+namespace {
+
+union Reply {
+  alignas(8) std::byte bytes[VGPU_SLOT_REPLY_BYTES];
+};
+
+struct Entry {
+  CUresult (*run)(Invocation& in, const std::byte* request, Reply& reply);
+  bool (*zeros)(const std::byte* request);
+  void (*print_request)(const std::byte* request, std::string& out);
+  void (*print_reply)(const Reply& reply, std::string& out);
+};
+
+template <typename T>
+T load(const std::byte* bytes) noexcept {
+  T value;
+  if constexpr (!std::is_empty_v<T>) std::memcpy(&value, bytes, sizeof value);
+  return value;
+}
+
+template <typename Call>
+struct Glue {
+  static CUresult run(Invocation& in, const std::byte* bytes, Reply& out) {
+    const auto request = load<typename Call::Request>(bytes);
+    typename Call::Reply reply{};
+    const CUresult result = Handler<Call>::run(in, request, reply);
+    if constexpr (!std::is_empty_v<typename Call::Reply>) std::memcpy(out.bytes, &reply, sizeof reply);
+    return result;
+  }
+  static bool zeros(const std::byte* bytes) {
+    bool good = true;
+    visit(load<typename Call::Request>(bytes), [&]<typename T>(std::string_view field, const T& value) {
+      if constexpr (std::is_integral_v<T>)
+        if (field == "zero" && value != 0) good = false;
+    });
+    return good;
+  }
+  static void print_request(const std::byte* bytes, std::string& out) {
+    visit(load<typename Call::Request>(bytes), FieldPrinter(out));
+  }
+  static void print_reply(const Reply& reply, std::string& out) {
+    visit(load<typename Call::Reply>(reply.bytes), FieldPrinter(out));
+  }
+};
+
+constexpr std::array<Entry, kCallCount> kEntries{{
+#define CALL(number, name, mode)                                                            \
+  Entry{&Glue<call::name>::run, &Glue<call::name>::zeros, &Glue<call::name>::print_request, \
+        &Glue<call::name>::print_reply},
+#define IN(type, field)
+#define OUT(type, field)
+#define END(name)
+#include "protocol/catalogue.def"
+#undef CALL
+#undef IN
+#undef OUT
+#undef END
+}};
+
+std::string log_line(const Session& session, u32 index, const std::byte* request) {
+  if (!session.config.log_calls) return {};
+  std::string line = fmt::format("{} call={}", log_identity(session), kCalls[index].name);
+  kEntries[index].print_request(request, line);
+  return line;
+}
+
+/// Runs the handler in this thread; false if the session is over.
+bool invoke(Invocation& in, const std::byte* request, Reply& reply, CUresult& result) {
+  result = in.current.set(in.header.context);
+  if (result == CUDA_SUCCESS) {
+    try {
+      result = kEntries[in.index].run(in, request, reply);
+    } catch (const std::bad_alloc&) {
+      result = CUDA_ERROR_OUT_OF_MEMORY;
+    }
+  }
+  if (result != CUDA_SUCCESS && result != CUDA_ERROR_NOT_READY && !in.session.ended())
+    in.session.note_fault(result, kCalls[in.index].name);
+  return !in.session.ended();
+}
+
+/// The reply of a failed call is not sent: nothing that the driver left there means anything.
+void answer(Invocation& in, CUresult result, const Reply& reply, std::string& line) {
+  Session& session = in.session;
+  if (!line.empty()) {
+    std::string fields;
+    if (result == CUDA_SUCCESS) kEntries[in.index].print_reply(reply, fields);
+    log_result(session, line, result, fields);
+  }
+  session.completions.complete(in.answer(), result, reply.bytes, kCalls[in.index].reply_bytes);
+}
+
+/// A call that may block, on its way to a worker: everything of it is copied out of shared memory.
+class CallJob final : public Job {
+ public:
+  CallJob(Session& session, const RingReader::Record& record, std::string line)
+      : session_(session),
+        header_(record.header),
+        index_(record.index),
+        tail_(record.tail, record.tail + record.header.tail_bytes),
+        line_(std::move(line)) {
+    std::memcpy(request_, record.request, sizeof request_);
+  }
+  void run(CurrentContext& current) noexcept override {
+    if (session_.ended()) return;
+    Invocation in{session_, session_.cuda, current, header_, tail_, index_};
+    Reply reply{};
+    CUresult result = CUDA_SUCCESS;
+    if (invoke(in, request_, reply, result)) answer(in, result, reply, line_);
+  }
+
+ private:
+  Session& session_;
+  vgpu_record header_;
+  u32 index_;
+  std::vector<std::byte> tail_;
+  std::string line_;
+  alignas(8) std::byte request_[kMaxRequestBytes];
+};
+
+void count(Session& session, const RingReader::Record& record) {
+  if (record.header.slot != VGPU_NO_SLOT) bump(session.stats.sync_calls);
+  if ((record.header.flags & VGPU_RECORD_MORE) != 0) return;
+  bump(session.stats.calls_processed);
+  bump(session.stats.calls_by_name[record.index]);
+}
+
+}  // namespace
+
+CUresult Invocation::violate(vgpu_end_reason reason, std::string_view what) {
+  session.end(reason,
+              fmt::format("call={} what=\"{}\" position={:#x}", protocol::kCalls[index].name, what, header.sequence));
+  return CUDA_ERROR_UNKNOWN;
+}
+
+CUresult Invocation::answer_after(CUstream stream) {
+  if (!has_slot()) return CUDA_SUCCESS;
+  CUresult result = session.parking.events().take(header.context, wait_event);
+  if (result != CUDA_SUCCESS) {
+    wait_event = {};
+    return result;
+  }
+  result = cuda.cuEventRecord(wait_event.native, stream);
+  if (result != CUDA_SUCCESS) {
+    session.parking.events().give(wait_event);
+    wait_event = {};
+  }
+  return result;
+}
+
+bool Invocation::name(std::string& out) {
+  if (tail.empty() || tail.size() > protocol::kMaxNameBytes) {
+    violate(VGPU_END_BAD_REQUEST, "length of a name");
+    return false;
+  }
+  out.assign(reinterpret_cast<const char*>(tail.data()), tail.size());
+  if (out.back() == '\0') out.pop_back();
+  if (out.find('\0') != std::string::npos) {
+    violate(VGPU_END_BAD_REQUEST, "NUL within a name");
+    return false;
+  }
+  return true;
+}
+
+void dispatch(Session& session, CurrentContext& current, const RingReader::Record& record) {
+  const Entry& entry = kEntries[record.index];
+  Invocation in{session, session.cuda, current, record.header, {record.tail, record.header.tail_bytes}, record.index};
+  if (!entry.zeros(record.request)) {
+    in.violate(VGPU_END_BAD_REQUEST, "a reserved field is not 0");
+    return;
+  }
+  if (record.header.context > Contexts::kMaxIndex) {
+    in.violate(VGPU_END_BAD_REQUEST, "context index");
+    return;
+  }
+  count(session, record);
+  session.contexts.mark_dirty(record.header.context);
+  std::string line = log_line(session, record.index, record.request);
+  const Mode mode = kCalls[record.index].mode;
+  if (in.has_slot() && !session.completions.defer(record.header.slot)) {
+    in.violate(VGPU_END_BAD_REQUEST, "a completion slot that waits for another answer");
+    return;
+  }
+  if (mode == Mode::blocking) {
+    session.workers.post(std::make_unique<CallJob>(session, record, std::move(line)));
+    return;
+  }
+  Reply reply{};
+  CUresult result = CUDA_SUCCESS;
+  if (!invoke(in, record.request, reply, result)) return;
+  if (result == CUDA_SUCCESS && in.wait_event.native != nullptr) {
+    session.parking.park({in.wait_event, in.wait_pooled, in.answer(), record.index, std::move(line)});
+    return;
+  }
+  if (result == CUDA_SUCCESS && in.deferred) return;
+  if (!in.has_slot() && result != CUDA_SUCCESS) session.async_failure(result);
+  answer(in, result, reply, line);
+}
+
+}  // namespace vgpu::executor

@@ -1,0 +1,107 @@
+#include "executor/executor.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "executor/call_log.hpp"
+#include "executor/commands.hpp"
+#include "executor/ring_loop.hpp"
+#include "executor/session.hpp"
+
+namespace vgpu::executor {
+
+using namespace protocol;
+
+namespace {
+
+/// The page of counters that the daemon reads.
+class StatsMapping {
+ public:
+  ~StatsMapping() {
+    if (stats_ != nullptr) munmap(stats_, sizeof(SessionStats));
+  }
+  bool map(int fd) {
+    struct stat status;
+    if (fstat(fd, &status) != 0 || static_cast<std::size_t>(status.st_size) < sizeof(SessionStats)) return false;
+    void* page = mmap(nullptr, sizeof(SessionStats), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED) return false;
+    stats_ = static_cast<SessionStats*>(page);
+    return true;
+  }
+  SessionStats& get() noexcept { return *stats_; }
+
+ private:
+  SessionStats* stats_ = nullptr;
+};
+
+int fail(Link& link, CUresult result, std::string_view text) {
+  spdlog::error("start failed result={} text=\"{}\"", static_cast<int>(result), text);
+  ExecutorEvent event;
+  event.type = ExecutorEvent::Type::failed;
+  event.reason = VGPU_END_EXECUTOR_START;
+  event.result = result;
+  set_text(event, text);
+  link.send(event);
+  return 1;
+}
+
+void set_up_log(bool log_calls) {
+  auto log = std::make_shared<spdlog::logger>("executor", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  log->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  log->set_level(log_calls ? spdlog::level::debug : spdlog::level::info);
+  log->flush_on(spdlog::level::warn);
+  spdlog::set_default_logger(log);
+}
+
+}  // namespace
+
+int run_executor(const Descriptors& descriptors, const std::function<void(int)>& leave) {
+  Link link(descriptors.link);
+  ExecutorCommand start;
+  if (link.receive(start) == Link::Received::closed) return 0;
+  if (start.type != ExecutorCommand::Type::start)
+    return fail(link, CUDA_ERROR_UNKNOWN, "the first message is no start");
+  set_up_log(start.log_calls != 0);
+
+  std::string error;
+  Region region;
+  if (!region.map(descriptors.region, start.region_bytes, error)) return fail(link, CUDA_ERROR_UNKNOWN, error);
+  StatsMapping stats;
+  if (!stats.map(descriptors.stats)) return fail(link, CUDA_ERROR_UNKNOWN, "the counters can't be mapped");
+  Driver cuda;
+  if (!cuda.load(start.driver_library.data(), error)) return fail(link, CUDA_ERROR_SHARED_OBJECT_INIT_FAILED, error);
+  if (const CUresult result = cuda.cuInit(0); result != CUDA_SUCCESS)
+    return fail(link, result, "cuInit: " + cuda.result_name(result));
+
+  FutexWaker waker;
+  SessionConfig config;
+  config.session = start.session;
+  config.vm = start.vm;
+  config.pool = start.pool.data();
+  config.log_calls = start.log_calls != 0;
+  config.device = start.device;
+  Session session(config, cuda, region, stats.get(), link, waker);
+  CUdevice device = 0;
+  if (!session.device(0, device)) return fail(link, CUDA_ERROR_NO_DEVICE, "the driver has no such device");
+
+  ExecutorEvent ready;
+  ready.type = ExecutorEvent::Type::ready;
+  std::array<char, 128> name{};
+  if (cuda.cuDeviceGetName(name.data(), static_cast<int>(name.size()) - 1, device) == CUDA_SUCCESS)
+    set_text(ready, name.data());
+  link.send(ready);
+  session.log->info("{} executor ready device=\"{}\"", log_identity(session), name.data());
+
+  Commands commands(link, session.signal, [&leave] { leave(0); });
+  RingLoop loop(session, commands, std::chrono::microseconds(start.spin_microseconds));
+  loop.run();
+  session.log->flush();
+  // From here on destructors wait for threads that may be in the driver for ever.
+  leave(0);
+  return 0;
+}
+
+}  // namespace vgpu::executor

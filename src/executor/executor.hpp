@@ -1,0 +1,17 @@
+#pragma once
+#include <functional>
+
+namespace vgpu::executor {
+
+struct Descriptors {
+  int link = -1;
+  int region = -1;
+  int stats = -1;
+};
+
+/// The whole life of an executor: waits for start, sets up, reads the ring until the session is over. Takes the link
+/// over; region and stats stay the caller's. `leave(code)` is called at the end, and before if a thread hangs: the
+/// program passes _exit, since what follows (joining threads) may wait for a kernel without end. Returns the exit code.
+int run_executor(const Descriptors& descriptors, const std::function<void(int)>& leave);
+
+}  // namespace vgpu::executor

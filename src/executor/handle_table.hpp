@@ -1,0 +1,126 @@
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "protocol/types.hpp"
+
+namespace vgpu::executor {
+
+/// From a guest's handle to the driver's. Grows by chunks, so that its memory follows its use; a slot is one word, so
+/// that worker threads read while others write. Handles of one kind must be made and ended by calls that the guest
+/// orders; two threads that race for one index leave one of the two there, whole.
+class HandleTable {
+ public:
+  explicit HandleTable(protocol::u32 limit) : limit_(limit), chunks_((limit + kChunk) / kChunk) {}
+  ~HandleTable() {
+    for (auto& chunk : chunks_) delete chunk.load(std::memory_order_relaxed);
+  }
+  HandleTable(const HandleTable&) = delete;
+  HandleTable& operator=(const HandleTable&) = delete;
+
+  /// Puts a native handle in place of whatever the index held. False: the index is over the limit, or the native
+  /// handle is no user-space address, which no driver gives.
+  bool put(protocol::u32 index, protocol::u16 generation, std::uint64_t native) {
+    if (index == 0 || index > limit_ || native == 0 || (native >> kNativeBits) != 0) return false;
+    std::atomic<Chunk*>& place = chunks_[index / kChunk];
+    Chunk* chunk = place.load(std::memory_order_acquire);
+    if (chunk == nullptr) {
+      auto fresh = std::make_unique<Chunk>();
+      if (place.compare_exchange_strong(chunk, fresh.get(), std::memory_order_acq_rel)) chunk = fresh.release();
+    }
+    (*chunk)[index % kChunk].store(std::uint64_t{generation} << kNativeBits | native, std::memory_order_release);
+    return true;
+  }
+
+  /// The native handle, or 0 if there is none of this generation.
+  std::uint64_t find(protocol::u32 index, protocol::u16 generation) const noexcept {
+    const std::atomic<std::uint64_t>* slot = at(index);
+    const std::uint64_t word = slot != nullptr ? slot->load(std::memory_order_acquire) : 0;
+    return word >> kNativeBits == generation ? word & kNativeMask : 0;
+  }
+
+  /// Takes the native handle out; 0 if there is none of this generation. Of two threads one gets it.
+  std::uint64_t take(protocol::u32 index, protocol::u16 generation) noexcept {
+    std::atomic<std::uint64_t>* slot = const_cast<std::atomic<std::uint64_t>*>(at(index));
+    std::uint64_t word = slot != nullptr ? slot->load(std::memory_order_acquire) : 0;
+    if (word == 0 || word >> kNativeBits != generation) return 0;
+    return slot->compare_exchange_strong(word, 0, std::memory_order_acq_rel) ? word & kNativeMask : 0;
+  }
+
+  /// True if a handle with this index could be put.
+  bool accepts(protocol::u32 index) const noexcept { return index != 0 && index <= limit_; }
+  /// True if no handle lies there, of any generation.
+  bool vacant(protocol::u32 index) const noexcept {
+    const std::atomic<std::uint64_t>* slot = at(index);
+    return slot == nullptr || slot->load(std::memory_order_acquire) == 0;
+  }
+
+ private:
+  static constexpr protocol::u32 kChunk = 512;
+  static constexpr unsigned kNativeBits = 48;
+  static constexpr std::uint64_t kNativeMask = (std::uint64_t{1} << kNativeBits) - 1;
+  using Chunk = std::array<std::atomic<std::uint64_t>, kChunk>;
+
+  const std::atomic<std::uint64_t>* at(protocol::u32 index) const noexcept {
+    if (index > limit_) return nullptr;
+    const Chunk* chunk = chunks_[index / kChunk].load(std::memory_order_acquire);
+    return chunk != nullptr ? &(*chunk)[index % kChunk] : nullptr;
+  }
+
+  protocol::u32 limit_;
+  std::vector<std::atomic<Chunk*>> chunks_;
+};
+
+/// The tables of all kinds, with the driver's types.
+class Handles {
+ public:
+  /// The driver's handle, or null: never made, ended, or of another kind.
+  template <typename Native, protocol::Kind K>
+  Native find(protocol::Handle<K> handle) const noexcept {
+    if (!handle.well_formed()) return nullptr;
+    return reinterpret_cast<Native>(table<K>().find(handle.index(), handle.generation()));
+  }
+  template <typename Native, protocol::Kind K>
+  Native take(protocol::Handle<K> handle) noexcept {
+    if (!handle.well_formed()) return nullptr;
+    return reinterpret_cast<Native>(table<K>().take(handle.index(), handle.generation()));
+  }
+  /// False: malformed, or over the limit of its kind.
+  template <protocol::Kind K>
+  bool put(protocol::Handle<K> handle, const void* native) {
+    return handle.well_formed() &&
+           table<K>().put(handle.index(), handle.generation(), reinterpret_cast<std::uint64_t>(native));
+  }
+  /// True if put() would take it: for objects that belong to others, such as a module's functions.
+  template <protocol::Kind K>
+  bool accepts(protocol::Handle<K> handle) const noexcept {
+    return handle.well_formed() && table<K>().accepts(handle.index());
+  }
+  /// True if put() would take it and nothing lies there: asked before the driver makes an object that nobody could name
+  /// or end otherwise.
+  template <protocol::Kind K>
+  bool vacant(protocol::Handle<K> handle) const noexcept {
+    return accepts(handle) && table<K>().vacant(handle.index());
+  }
+
+ private:
+  template <protocol::Kind K>
+  HandleTable& table() noexcept {
+    return tables_[static_cast<protocol::u32>(K) - 1];
+  }
+  template <protocol::Kind K>
+  const HandleTable& table() const noexcept {
+    return tables_[static_cast<protocol::u32>(K) - 1];
+  }
+  static HandleTable make(protocol::Kind kind) { return HandleTable(protocol::handle_limit(kind)); }
+
+  std::array<HandleTable, 8> tables_{make(protocol::Kind::context), make(protocol::Kind::stream),
+                                     make(protocol::Kind::event),   make(protocol::Kind::module_),
+                                     make(protocol::Kind::library), make(protocol::Kind::function),
+                                     make(protocol::Kind::kernel),  make(protocol::Kind::pool)};
+};
+
+}  // namespace vgpu::executor

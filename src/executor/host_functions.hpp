@@ -1,0 +1,49 @@
+#pragma once
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <unordered_set>
+
+#include "executor/completion.hpp"
+
+namespace vgpu::executor {
+
+/// Host functions of the guest, called in stream order: the driver's thread waits in run() while the guest's thread,
+/// which asked with vgpuNextHostFunction, runs the function and answers with vgpuHostFunctionDone.
+class HostFunctions {
+ public:
+  /// `fetch(answer, id, status)` answers a vgpuNextHostFunction.
+  using Fetch = std::function<void(Answer, protocol::u64 id, CUresult status)>;
+  /// `reached` is called whenever a stream begins to wait.
+  HostFunctions(Fetch fetch, std::function<void()> reached) : fetch_(std::move(fetch)), reached_(std::move(reached)) {}
+
+  /// The stream has reached function `id`: returns when the guest has run it, or when the session has ended. The
+  /// driver's thread.
+  void run(protocol::u64 id, CUresult status);
+  /// A thread of the guest waits for a function to run. Reader thread.
+  void next(Answer answer);
+  /// The guest ran it. False: it was not waited for. Reader thread.
+  bool done(protocol::u64 id);
+  /// Lets everybody go, now and later. Any thread.
+  void end();
+  /// True while a stream waits for the guest. Any thread.
+  bool waiting() const noexcept { return waiting_.load(std::memory_order_acquire) != 0; }
+
+ private:
+  struct Due {
+    protocol::u64 id;
+    CUresult status;
+  };
+  Fetch fetch_;
+  std::function<void()> reached_;
+  std::atomic<unsigned> waiting_{0};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Due> due_;
+  std::deque<Answer> askers_;
+  std::unordered_set<protocol::u64> running_;  ///< reached by a stream and not done
+  bool ended_ = false;
+};
+
+}  // namespace vgpu::executor

@@ -1,0 +1,62 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "executor/dispatch.hpp"
+#include "protocol/payload.hpp"
+
+namespace vgpu::executor {
+
+/// A module image and its options, copied out of shared memory before the driver parses them: the guest could change
+/// them under its hands.
+class Image {
+ public:
+  /// Takes the request of cuModuleLoadData or cuLibraryLoadData. CUDA_ERROR_UNKNOWN: the session has ended.
+  template <typename Request>
+  CUresult read(Invocation& in, const Request& request) {
+    return read(in, {request.image, request.image_bytes, request.logs, request.info_log_bytes, request.error_log_bytes,
+                     request.option_count});
+  }
+  /// Copies logs and timing to where the request wants them.
+  template <typename Reply>
+  void write(Reply& reply) const {
+    reply.info_log_written = write_log(0);
+    reply.error_log_written = write_log(1);
+    reply.wall_time_ms = wall_time();
+  }
+
+  const void* bytes() const noexcept { return bytes_.get(); }
+  unsigned option_count() const noexcept { return static_cast<unsigned>(options_.size()); }
+  CUjit_option* options() noexcept { return options_.data(); }
+  void** values() noexcept { return values_.data(); }
+
+ private:
+  struct Source {
+    protocol::Offset image;
+    protocol::u64 image_bytes;
+    protocol::Offset logs;
+    protocol::u32 info_log_bytes;
+    protocol::u32 error_log_bytes;
+    protocol::u32 option_count;
+  };
+  struct Log {
+    std::vector<char> text;
+    std::byte* into = nullptr;
+    std::size_t written_option = 0;  ///< index of the option that tells how much was written
+  };
+  static constexpr std::size_t kNoOption = ~std::size_t{0};
+
+  CUresult read(Invocation& in, const Source& source);
+  CUresult read_options(Invocation& in, protocol::u32 count);
+  void add(CUjit_option option, void* value);
+  protocol::u32 write_log(unsigned which) const;
+  protocol::FloatBits wall_time() const;
+
+  std::unique_ptr<std::byte[]> bytes_;
+  std::vector<CUjit_option> options_;
+  std::vector<void*> values_;
+  std::array<Log, 2> logs_;
+  std::size_t wall_time_option_ = kNoOption;
+};
+
+}  // namespace vgpu::executor

@@ -1,0 +1,26 @@
+// vgpu-executor: runs the calls of one guest process. Started by vgpud, with descriptors that executor_link.hpp names.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "executor/executor.hpp"
+#include "protocol/executor_link.hpp"
+
+int main() {
+  // Without the daemon nobody watches this process.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  signal(SIGPIPE, SIG_IGN);
+  if (fcntl(vgpu::protocol::kLinkFd, F_GETFD) < 0) {
+    std::fputs("vgpu-executor is started by vgpud, not by hand\n", stderr);
+    return 2;
+  }
+  const vgpu::executor::Descriptors descriptors{vgpu::protocol::kLinkFd, vgpu::protocol::kRegionFd,
+                                                vgpu::protocol::kStatsFd};
+  // _exit: nothing of the process needs tidying, and a thread in the driver may never come back.
+  const int code = vgpu::executor::run_executor(descriptors, [](int status) { _exit(status); });
+  std::fflush(nullptr);
+  _exit(code);
+}

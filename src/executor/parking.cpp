@@ -1,0 +1,115 @@
+#include "executor/parking.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#include "executor/call_log.hpp"
+#include "executor/session.hpp"
+#include "protocol/catalogue.hpp"
+
+namespace vgpu::executor {
+
+using protocol::u32;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// How long the reader thread asks before it lets a worker wait: longer than most waits, shorter than what would be
+/// felt as a burnt core.
+constexpr auto kPollFor = 1ms;
+/// Queries of one poll(): a query costs up to 1.5 us on a real GPU, and the ring waits meanwhile.
+constexpr std::size_t kQueriesPerPoll = 4;
+
+/// The driver must not be asked about an event that died with its context.
+CUresult make_current(const Session& session, CurrentContext& current, const EventPool::Event& event) noexcept {
+  if (session.contexts.serial(event.context) != event.serial) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+  return current.set(event.context);
+}
+
+/// Waits on a worker thread.
+class WaitJob final : public Job {
+ public:
+  WaitJob(Session& session, Wait wait) : session_(session), wait_(std::move(wait)) {}
+  void run(CurrentContext& current) noexcept override {
+    CUresult result = make_current(session_, current, wait_.event);
+    if (result == CUDA_SUCCESS)
+      result = wait_.pooled ? session_.cuda.cuEventSynchronize(wait_.event.native) : ask_and_sleep();
+    answer_wait(session_, wait_, result);
+  }
+
+ private:
+  /// The guest's event may be one on which the driver would spin. Sleeps a sixteenth of the time waited so far, so that
+  /// the answer is at most so much late.
+  CUresult ask_and_sleep() noexcept {
+    const auto start = std::chrono::steady_clock::now();
+    for (;;) {
+      const CUresult result = session_.cuda.cuEventQuery(wait_.event.native);
+      if (result != CUDA_ERROR_NOT_READY || session_.ended()) return result;
+      const auto waited =
+          std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start);
+      std::this_thread::sleep_for(std::clamp<std::chrono::microseconds>(waited / 16, 50us, 1000us));
+    }
+  }
+
+  Session& session_;
+  Wait wait_;
+};
+
+}  // namespace
+
+CUresult EventPool::take(u32 context, Event& event) {
+  const u32 serial = contexts_.serial(context);
+  {
+    std::lock_guard lock(mutex_);
+    std::vector<Event>& pool = free_[context];
+    while (!pool.empty()) {
+      event = pool.back();
+      pool.pop_back();
+      if (event.serial == serial) return CUDA_SUCCESS;
+    }
+  }
+  event = {nullptr, context, serial};
+  return cuda_.cuEventCreate(&event.native, CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING);
+}
+
+void EventPool::give(const Event& event) {
+  if (event.native == nullptr || contexts_.serial(event.context) != event.serial) return;
+  std::lock_guard lock(mutex_);
+  free_[event.context].push_back(event);
+}
+
+void answer_wait(Session& session, Wait& wait, CUresult result) {
+  if (wait.pooled) session.parking.events().give(wait.event);
+  if (result != CUDA_SUCCESS) session.note_fault(result, protocol::kCalls[wait.call].name);
+  if (!wait.log.empty()) log_result(session, wait.log, result);
+  session.completions.complete(wait.answer, result, nullptr, 0);
+}
+
+Parking::Parking(Session& session) : session_(session), events_(session.cuda, session.contexts) {}
+
+void Parking::park(Wait wait) { waits_.push_back({std::move(wait), Clock::now()}); }
+
+void Parking::remove(std::size_t index) { waits_.erase(waits_.begin() + static_cast<std::ptrdiff_t>(index)); }
+
+void Parking::poll(CurrentContext& current) {
+  if (waits_.empty()) return;
+  const Clock::time_point now = Clock::now();
+  for (std::size_t i = 0, n = std::min(kQueriesPerPoll, waits_.size()); i < n && !waits_.empty(); ++i) {
+    if (cursor_ >= waits_.size()) cursor_ = 0;
+    Parked& parked = waits_[cursor_];
+    CUresult result = make_current(session_, current, parked.wait.event);
+    if (result == CUDA_SUCCESS) result = session_.cuda.cuEventQuery(parked.wait.event.native);
+    if (result != CUDA_ERROR_NOT_READY) {
+      answer_wait(session_, parked.wait, result);
+      remove(cursor_);
+    } else if (now - parked.since > kPollFor && session_.workers.has_room()) {
+      auto job = std::make_unique<WaitJob>(session_, std::move(parked.wait));
+      remove(cursor_);
+      session_.workers.post(std::move(job));
+    } else {
+      ++cursor_;
+    }
+  }
+}
+
+}  // namespace vgpu::executor

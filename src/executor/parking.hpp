@@ -1,0 +1,76 @@
+#pragma once
+#include <array>
+#include <chrono>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "executor/completion.hpp"
+#include "executor/contexts.hpp"
+#include "executor/workers.hpp"
+
+namespace vgpu::executor {
+
+class Session;
+
+/// Events of our own, kept for use again. take() by the reader thread, give() by any.
+class EventPool {
+ public:
+  struct Event {
+    CUevent native = nullptr;
+    protocol::u32 context = 0;
+    protocol::u32 serial = 0;  ///< Contexts::serial() when it was made: another one means that it died
+  };
+  EventPool(const Driver& cuda, const Contexts& contexts) : cuda_(cuda), contexts_(contexts) {}
+
+  /// An event of the current context, whose index is `context`.
+  CUresult take(protocol::u32 context, Event& event);
+  void give(const Event& event);
+
+ private:
+  const Driver& cuda_;
+  const Contexts& contexts_;
+  std::mutex mutex_;
+  std::array<std::vector<Event>, Contexts::kMaxIndex + 1> free_;
+};
+
+/// A slot that is answered when an event is done.
+struct Wait {
+  EventPool::Event event;
+  bool pooled = true;  ///< false: the guest's own event
+  Answer answer;
+  protocol::u32 call = 0;  ///< index in the catalogue
+  std::string log;         ///< the call's line so far, when calls are logged
+};
+
+/// Waits for events without a thread for each: the reader thread asks now and then; what takes long is handed to a
+/// worker that sleeps in the driver. Reader thread, but for EventPool.
+class Parking {
+ public:
+  explicit Parking(Session& session);
+
+  EventPool& events() noexcept { return events_; }
+  void park(Wait wait);
+  /// True if nothing is waited for by this thread (workers may still wait).
+  bool empty() const noexcept { return waits_.empty(); }
+  /// Asks the driver about some of the events and answers those that are done.
+  void poll(CurrentContext& current);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Parked {
+    Wait wait;
+    Clock::time_point since;
+  };
+  void remove(std::size_t index);
+
+  Session& session_;
+  EventPool events_;
+  std::vector<Parked> waits_;
+  std::size_t cursor_ = 0;
+};
+
+/// Answers a wait whose event is done or failed, and gives the event back. Any thread.
+void answer_wait(Session& session, Wait& wait, CUresult result);
+
+}  // namespace vgpu::executor

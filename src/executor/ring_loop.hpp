@@ -1,0 +1,62 @@
+#pragma once
+#include <chrono>
+
+#include "executor/commands.hpp"
+#include "executor/dispatch.hpp"
+#include "executor/pause.hpp"
+#include "executor/session.hpp"
+#include "protocol/ring.hpp"
+
+namespace vgpu::executor {
+
+/// The reader thread: reads the ring while it holds a lease, sleeps when there is nothing to do, and gives the lease
+/// back when the GPU is drained.
+class RingLoop {
+ public:
+  RingLoop(Session& session, Commands& commands, std::chrono::microseconds spin);
+
+  /// Returns when the session has ended or the daemon wants it to stop.
+  void run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  /// False: the loop is over.
+  bool obey(protocol::u32 wishes);
+  bool may_read() const noexcept;
+  /// Reads some records. True if there was one, or anything else to look at.
+  bool read();
+  void read_rest();
+  void end_by_violation();
+  void poll_parked();
+  /// Polls the empty ring for a while. True if something came.
+  bool spin();
+  /// Makes the guest ring from now on. False: a record has come meanwhile.
+  bool announce_sleep();
+  void wake_up();
+  /// Drains the GPU, and gives the lease back when that is done.
+  void try_to_finish();
+  void note_empty();
+  void note_record();
+
+  Session& session_;
+  Commands& commands_;
+  const std::chrono::microseconds spin_;
+  vgpu_control* control_;
+  protocol::RingReader reader_;
+  protocol::RingReader::Record record_;
+  CurrentContext current_;
+
+  bool leased_ = false;
+  bool yielding_ = false;
+  bool asleep_ = false;  ///< the guest was told to ring
+  Clock::time_point lease_start_;
+  Clock::time_point lease_end_ = Clock::time_point::max();
+  Clock::time_point last_poll_;
+  bool empty_ = false;  ///< nothing to read and nothing parked since empty_since_
+  Clock::time_point empty_since_;
+  Clock::duration empty_time_{};  ///< of this lease
+  Clock::time_point drain_start_;
+};
+
+}  // namespace vgpu::executor

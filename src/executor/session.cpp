@@ -1,0 +1,146 @@
+#include "executor/session.hpp"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "common/cuda_names.hpp"
+#include "executor/call_log.hpp"
+#include "protocol/catalogue.hpp"
+#include "protocol/end_reason.hpp"
+#include "protocol/ring.hpp"
+
+namespace vgpu::executor {
+
+using namespace protocol;
+
+namespace {
+
+/// Errors after which every call of the process fails the same way (CUDA driver API, CUresult: "leaves the process in
+/// an inconsistent state").
+bool is_sticky(CUresult result) noexcept {
+  switch (result) {
+    case CUDA_ERROR_ECC_UNCORRECTABLE:
+    case CUDA_ERROR_NVLINK_UNCORRECTABLE:
+    case CUDA_ERROR_ILLEGAL_ADDRESS:
+    case CUDA_ERROR_LAUNCH_TIMEOUT:
+    case CUDA_ERROR_ASSERT:
+    case CUDA_ERROR_HARDWARE_STACK_ERROR:
+    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
+    case CUDA_ERROR_MISALIGNED_ADDRESS:
+    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
+    case CUDA_ERROR_INVALID_PC:
+    case CUDA_ERROR_LAUNCH_FAILED:
+    case CUDA_ERROR_UNKNOWN:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void answer_host_function(Session& session, Answer answer, u64 id, CUresult status) {
+  call::vgpuNextHostFunction::Reply reply{};
+  reply.id = id;
+  reply.status = static_cast<i32>(status);
+  session.completions.complete(answer, CUDA_SUCCESS, &reply, wire_bytes<call::vgpuNextHostFunction::Reply>());
+}
+
+}  // namespace
+
+Session::Session(const SessionConfig& session_config, const Driver& driver, Region& shared_region,
+                 SessionStats& counters, Link& daemon, Waker& waker)
+    : config(session_config),
+      cuda(driver),
+      region(shared_region),
+      stats(counters),
+      link(daemon),
+      log(spdlog::default_logger()),
+      completions(shared_region.slots(), waker),
+      allocations(counters),
+      host_functions(
+          [this](Answer answer, u64 id, CUresult status) { answer_host_function(*this, answer, id, status); },
+          [this] { signal.raise(); }),
+      parking(*this),
+      workers(driver, contexts, [this] { signal.raise(); }),
+      named_unsupported_(SessionStats::kMaxNames) {}
+
+Session::~Session() { host_functions.end(); }
+
+void Session::end(vgpu_end_reason reason, std::string_view text) {
+  if (ended_.exchange(true, std::memory_order_acq_rel)) return;
+  vgpu_control& control = *region.control();
+  shared(control.end_reason).store(reason, std::memory_order_relaxed);
+  shared(control.end_result).store(CUDA_ERROR_UNKNOWN, std::memory_order_relaxed);
+  // Whoever sees the state sees reason and result.
+  shared(control.state).store(VGPU_STATE_ENDED, std::memory_order_release);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  completions.wake_all();
+  host_functions.end();
+  if (reason != VGPU_END_CLOSED)
+    log->warn("{} session ended reason={} text=\"{}\"", log_identity(*this), end_reason_text(reason), text);
+  ExecutorEvent event;
+  event.type = ExecutorEvent::Type::ended;
+  event.reason = reason;
+  event.result = CUDA_ERROR_UNKNOWN;
+  set_text(event, text);
+  link.send(event);
+  signal.raise();
+}
+
+void Session::async_failure(CUresult result) noexcept {
+  i32 none = 0;
+  shared(region.control()->async_error)
+      .compare_exchange_strong(none, static_cast<i32>(result), std::memory_order_acq_rel);
+}
+
+void Session::note_fault(CUresult result, std::string_view call) {
+  if (!is_sticky(result) || faulted_.load(std::memory_order_relaxed) || faulted_.exchange(true)) return;
+  const std::string name = cuda.result_name(result);
+  log->warn("{} fault result={} call={}", log_identity(*this), name, call);
+  ExecutorEvent event;
+  event.type = ExecutorEvent::Type::fault;
+  event.reason = VGPU_END_GPU_FAULT;
+  event.result = result;
+  set_text(event, fmt::format("{} call={}", name, call));
+  link.send(event);
+}
+
+void Session::count_unsupported(std::string_view name) {
+  const std::optional<unsigned> index = cuda_name_index(name);
+  if (index && *index < SessionStats::kMaxNames) {
+    bump(stats.unsupported_by_name[*index]);
+    if (named_unsupported_[*index]) return;
+    named_unsupported_[*index] = true;
+    log->warn("{} unsupported call={}", log_identity(*this), name);
+  } else if (!named_unknown_) {
+    // The name is the guest's own words: it is not repeated in the log.
+    named_unknown_ = true;
+    log->warn("{} unsupported call of an unknown name bytes={}", log_identity(*this), name.size());
+  }
+}
+
+int Session::device_count() const noexcept {
+  int count = 0;
+  if (cuda.cuDeviceGetCount(&count) != CUDA_SUCCESS || count < 0) return 0;
+  if (config.device < 0) return count;
+  return config.device < count ? 1 : 0;
+}
+
+bool Session::device(i32 ordinal, CUdevice& native) const noexcept {
+  if (ordinal < 0 || ordinal >= device_count()) return false;
+  return cuda.cuDeviceGet(&native, config.device < 0 ? ordinal : config.device) == CUDA_SUCCESS;
+}
+
+void Session::register_staging(u32 context_index) noexcept {
+  std::lock_guard lock(staging_mutex_);
+  if (staging_context_ != 0 && contexts.serial(staging_context_) == staging_serial_) return;
+  const CUresult result = cuda.cuMemHostRegister_v2(region.staging(), VGPU_STAGING_BYTES, CU_MEMHOSTREGISTER_PORTABLE);
+  if (result == CUDA_SUCCESS || result == CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED) {
+    staging_context_ = context_index;
+    staging_serial_ = contexts.serial(context_index);
+  } else {
+    // Copies work all the same, through the driver's own buffers.
+    log->info("{} staging area not registered result={}", log_identity(*this), static_cast<int>(result));
+  }
+}
+
+}  // namespace vgpu::executor

@@ -1,0 +1,91 @@
+#pragma once
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "executor/completion.hpp"
+#include "executor/contexts.hpp"
+#include "executor/driver.hpp"
+#include "executor/handle_table.hpp"
+#include "executor/host_functions.hpp"
+#include "executor/link.hpp"
+#include "executor/parking.hpp"
+#include "executor/region.hpp"
+#include "executor/signal.hpp"
+#include "executor/stats.hpp"
+#include "executor/workers.hpp"
+
+namespace spdlog {
+class logger;
+}
+
+namespace vgpu::executor {
+
+/// What the daemon said about the session, and what surrounds it. References outlive the session.
+struct SessionConfig {
+  protocol::u32 session = 0;
+  protocol::u32 vm = 0;
+  std::string pool;
+  bool log_calls = false;
+  protocol::i32 device = -1;  ///< the only device that the guest sees; -1: all
+};
+
+/// All that the calls of one guest process share: the parts, and how the session ends.
+class Session {
+ public:
+  Session(const SessionConfig& config, const Driver& driver, Region& shared_region, protocol::SessionStats& counters,
+          Link& daemon, Waker& waker);
+  ~Session();
+
+  const SessionConfig config;
+  const Driver& cuda;
+  Region& region;
+  protocol::SessionStats& stats;
+  Link& link;
+  std::shared_ptr<spdlog::logger> log;
+
+  Signal signal;  ///< wakes the reader thread
+  Completions completions;
+  Contexts contexts;
+  Handles handles;
+  Allocations allocations;
+  HostFunctions host_functions;
+  std::mutex extents_mutex;
+  std::map<protocol::u64, protocol::u64> extents;  ///< of the arena, registered with the driver: offset and bytes
+  Parking parking;                                 ///< reader thread only, but for its events
+  Workers workers;                                 ///< its jobs use all of the above
+
+  /// Ends the session: the guest sees reason and CUDA_ERROR_UNKNOWN at each later call, its sleeping threads wake, the
+  /// daemon hears of it. Only the first end counts. Any thread.
+  void end(vgpu_end_reason reason, std::string_view text);
+  bool ended() const noexcept { return ended_.load(std::memory_order_acquire); }
+
+  /// Remembers the failure of a call that nobody waits for. Any thread.
+  void async_failure(CUresult result) noexcept;
+  /// Tells the daemon of the first error that the contexts will not recover from. Any thread.
+  void note_fault(CUresult result, std::string_view call);
+  /// Counts a function that is not carried, and logs it once. Reader thread.
+  void count_unsupported(std::string_view name);
+
+  /// The driver's device for the guest's ordinal. False: there is none.
+  bool device(protocol::i32 ordinal, CUdevice& native) const noexcept;
+  /// How many devices the guest sees.
+  int device_count() const noexcept;
+
+  /// Registers the staging area with the driver if no living context has it, so that copies are direct. A context is
+  /// current. Any thread.
+  void register_staging(protocol::u32 context_index) noexcept;
+
+ private:
+  std::atomic<bool> ended_{false};
+  std::atomic<bool> faulted_{false};
+  std::vector<bool> named_unsupported_;
+  bool named_unknown_ = false;
+  std::mutex staging_mutex_;
+  protocol::u32 staging_context_ = 0;
+  protocol::u32 staging_serial_ = 0;
+};
+
+}  // namespace vgpu::executor
