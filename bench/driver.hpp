@@ -1,0 +1,32 @@
+#pragma once
+#include <cuda.h>
+
+#include <filesystem>
+
+/// The driver API of one library, opened at run time: two libraries that export the same names are compared, so nothing
+/// is linked.
+namespace vgpu::bench {
+
+// cuda.h turns a name into that of its newest version (cuMemAlloc: cuMemAlloc_v2); the pointers take the versioned name
+// with them.
+#define VGPU_BENCH_FUNCTIONS(X)                                                                                  \
+  X(cuInit)                                                                                                      \
+  X(cuDeviceGet) X(cuDeviceGetName) X(cuDevicePrimaryCtxRetain) X(cuCtxSetCurrent) X(cuCtxSynchronize)           \
+      X(cuModuleLoadData) X(cuModuleGetFunction) X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemAllocAsync)   \
+          X(cuMemFreeAsync) X(cuMemAllocHost) X(cuMemFreeHost) X(cuMemcpyHtoD) X(cuMemcpyDtoH) X(cuStreamCreate) \
+              X(cuStreamSynchronize) X(cuStreamQuery) X(cuEventCreate) X(cuEventRecord) X(cuEventQuery)          \
+                  X(cuEventSynchronize) X(cuLaunchKernel) X(cuGetErrorName)
+
+struct Driver {
+#define VGPU_BENCH_MEMBER(name) decltype(&::name) name##_p = nullptr;
+  VGPU_BENCH_FUNCTIONS(VGPU_BENCH_MEMBER)
+#undef VGPU_BENCH_MEMBER
+
+  /// Throws std::runtime_error with the reason when the library can't be opened or lacks a function.
+  explicit Driver(const std::filesystem::path& library);
+
+  /// Throws std::runtime_error naming `what` unless `result` is CUDA_SUCCESS.
+  void check(CUresult result, const char* what) const;
+};
+
+}  // namespace vgpu::bench
