@@ -14,10 +14,12 @@ struct Found {
   CUdriverProcAddressQueryResult status = CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
 };
 
-// Arguments that both forms of the call refuse before they look the name up.
+// Arguments that both forms of the call refuse before they look the name up. A version above the toolkit's, whose
+// headers the table comes from, could get a form with other parameters than the program expects.
 bool valid(const char* symbol, void** address, int version, cuuint64_t flags) {
   constexpr cuuint64_t kKnownFlags = CU_GET_PROC_ADDRESS_LEGACY_STREAM | CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM;
-  return symbol != nullptr && address != nullptr && (flags & ~kKnownFlags) == 0 && version <= driver_version();
+  return symbol != nullptr && address != nullptr && (flags & ~kKnownFlags) == 0 &&
+         version <= std::min(driver_version(), CUDA_VERSION);
 }
 
 Found look_up(const char* symbol, int version, cuuint64_t flags) {

@@ -9,8 +9,9 @@ namespace vgpu::shim {
 /// names it in the log the first time, and returns CUDA_ERROR_NOT_SUPPORTED. Called from any thread, before cuInit too.
 CUresult refuse(unsigned index) noexcept;
 
-/// The CUDA version that cuDriverGetVersion reports, as 1000 * major + 10 * minor. Must be callable before cuInit (the
-/// runtime resolves entry points before it initializes), and return the same number all the time. Any thread.
+/// The CUDA version that cuDriverGetVersion reports, as 1000 * major + 10 * minor: at most CUDA_VERSION of the toolkit
+/// that this was built with, since nothing later can be carried. Must be callable before cuInit (the runtime resolves
+/// entry points before it initializes), and return the same number all the time. Any thread.
 int driver_version() noexcept;
 
 }  // namespace vgpu::shim

