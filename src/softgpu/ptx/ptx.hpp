@@ -12,9 +12,9 @@ namespace vgpu::softgpu {
 class AddressMap;
 }
 
-/// PTX on the CPU: a text is compiled once into a Module (parsed, checked, decoded to an instruction array), linked once
-/// (its variables get addresses), and its kernels are then run any number of times, by any number of threads at once.
-/// Instruction set: PTX ISA 9.0 (docs.nvidia.com/cuda/parallel-thread-execution), as far as decode.cpp lists it.
+/// PTX on the CPU: a text is compiled once into a Module (parsed, checked, decoded to an instruction array), linked
+/// once (its variables get addresses), and its kernels are then run any number of times, by any number of threads at
+/// once. Instruction set: PTX ISA 9.0 (docs.nvidia.com/cuda/parallel-thread-execution), as far as decode.cpp lists it.
 namespace vgpu::softgpu::ptx {
 
 /// Why a text was refused. Lines and columns count from 1.
@@ -39,8 +39,8 @@ struct KernelInfo {
   std::uint32_t parameter_bytes = 0;
   std::uint32_t static_shared_bytes = 0;
   std::uint32_t local_bytes = 0;
-  std::uint32_t registers = 0;               ///< an honest figure in the sense of the attribute: registers a thread, at most 255
-  std::uint32_t max_threads_per_block = 0;   ///< from .maxntid, else 1024
+  std::uint32_t registers = 0;  ///< an honest figure in the sense of the attribute: registers a thread, at most 255
+  std::uint32_t max_threads_per_block = 0;  ///< from .maxntid, else 1024
   bool uses_grid_sync = false;
 };
 
@@ -62,8 +62,8 @@ class Module {
   /// Answer a request for the kernel with CUDA_ERROR_INVALID_PTX then; the other kernels of the module are good.
   /// Valid as long as the module. A launch of a broken kernel ends with Fault::illegal_instruction.
   virtual const Diagnostic* broken(std::uint32_t kernel) const noexcept = 0;
-  /// Gives each variable (in the order of variables()) its address and writes the initial values there, pointers to other
-  /// variables included. Call once, before the first run. The memory must be writable by this process.
+  /// Gives each variable (in the order of variables()) its address and writes the initial values there, pointers to
+  /// other variables included. Call once, before the first run. The memory must be writable by this process.
   virtual void link(std::span<const std::uint64_t> addresses) = 0;
 };
 
@@ -77,20 +77,20 @@ struct Dim3 {
 /// How a run ended. Each fault stands for the CUresult that CUDA gives for it (CUDA driver API, "Data types").
 enum class Fault : std::uint8_t {
   none,
-  illegal_address,     ///< CUDA_ERROR_ILLEGAL_ADDRESS
-  misaligned_address,  ///< CUDA_ERROR_MISALIGNED_ADDRESS
-  assertion,           ///< CUDA_ERROR_ASSERT
-  trap,                ///< CUDA_ERROR_LAUNCH_FAILED
-  illegal_instruction, ///< CUDA_ERROR_ILLEGAL_INSTRUCTION
-  cancelled,           ///< the cancel flag was set
+  illegal_address,      ///< CUDA_ERROR_ILLEGAL_ADDRESS
+  misaligned_address,   ///< CUDA_ERROR_MISALIGNED_ADDRESS
+  assertion,            ///< CUDA_ERROR_ASSERT
+  trap,                 ///< CUDA_ERROR_LAUNCH_FAILED
+  illegal_instruction,  ///< CUDA_ERROR_ILLEGAL_INSTRUCTION
+  cancelled,            ///< the cancel flag was set
 };
 
 struct Outcome {
   Fault fault = Fault::none;
   std::uint64_t address = 0;  ///< of the faulting access
   std::string kernel;
-  unsigned line = 0;          ///< of the PTX text
-  std::string detail;         ///< for the log: block, thread, instruction
+  unsigned line = 0;   ///< of the PTX text
+  std::string detail;  ///< for the log: block, thread, instruction
 };
 
 struct Launch {
@@ -98,10 +98,11 @@ struct Launch {
   std::uint32_t kernel = 0;  ///< index into Module::kernels()
   Dim3 grid, block;
   std::uint32_t dynamic_shared_bytes = 0;
-  bool cooperative = false;                ///< all blocks are resident together: grid sync works
-  std::span<const std::byte> parameters;   ///< packed as KernelInfo::parameters says; alive until run() returns
+  bool cooperative = false;               ///< all blocks are resident together: grid sync works
+  std::span<const std::byte> parameters;  ///< packed as KernelInfo::parameters says; alive until run() returns
   const AddressMap* memory = nullptr;
-  const std::atomic<bool>* cancel = nullptr;  ///< looked at often enough that a run ends within about 10 ms; may be null
+  const std::atomic<bool>* cancel =
+      nullptr;  ///< looked at often enough that a run ends within about 10 ms; may be null
 };
 
 /// Runs the blocks of launches on the CPU's cores. One pool serves all streams of a process.
