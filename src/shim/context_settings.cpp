@@ -1,0 +1,80 @@
+// Limits and preferences of the current context.
+#include "shim/context.hpp"
+
+using namespace vgpu::shim;
+
+CUresult cuCtxGetLimit(size_t* value, CUlimit limit) {
+  return with_context([&](Context& context) -> CUresult {
+    const auto index = static_cast<u32>(limit);
+    if (!value || index >= Context::kLimits) return CUDA_ERROR_INVALID_VALUE;
+    if (context.known_limits.load(std::memory_order_acquire) >> index & 1) {
+      *value = context.limit[index].load(std::memory_order_relaxed);
+      return CUDA_SUCCESS;
+    }
+    call::cuCtxGetLimit::Reply reply{};
+    const CUresult result = ask<call::cuCtxGetLimit>(context.index(), {index, 0}, &reply);
+    if (result != CUDA_SUCCESS) return result;
+    context.limit[index].store(reply.value, std::memory_order_relaxed);
+    context.known_limits.fetch_or(1u << index, std::memory_order_release);
+    *value = reply.value;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxSetLimit(CUlimit limit, size_t value) {
+  return with_context([&](Context& context) -> CUresult {
+    if (static_cast<u32>(limit) >= Context::kLimits) return CUDA_ERROR_INVALID_VALUE;
+    const CUresult result = ask<call::cuCtxSetLimit>(context.index(), {static_cast<u32>(limit), 0, value});
+    // The driver rounds values, and one limit may change another.
+    context.known_limits.store(0, std::memory_order_release);
+    return result;
+  });
+}
+
+CUresult cuCtxGetCacheConfig(CUfunc_cache* config) {
+  return with_context([&](Context& context) {
+    if (!config) return CUDA_ERROR_INVALID_VALUE;
+    *config = static_cast<CUfunc_cache>(context.cache_config.load());
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxSetCacheConfig(CUfunc_cache config) {
+  return with_context([&](Context& context) -> CUresult {
+    if (static_cast<u32>(config) > CU_FUNC_CACHE_PREFER_EQUAL) return CUDA_ERROR_INVALID_VALUE;
+    const CUresult result = post<call::cuCtxSetCacheConfig>(context.index(), {static_cast<u32>(config), 0});
+    if (result == CUDA_SUCCESS) context.cache_config.store(static_cast<u32>(config));
+    return result;
+  });
+}
+
+// Fixed-size banks are what every GPU since Maxwell has; setting is accepted and changes nothing there.
+CUresult cuCtxGetSharedMemConfig(CUsharedconfig* config) {
+  return with_context([&](Context&) {
+    if (!config) return CUDA_ERROR_INVALID_VALUE;
+    *config = CU_SHARED_MEM_CONFIG_FOUR_BYTE_BANK_SIZE;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxSetSharedMemConfig(CUsharedconfig config) {
+  return with_context([&](Context&) {
+    return static_cast<u32>(config) <= CU_SHARED_MEM_CONFIG_EIGHT_BYTE_BANK_SIZE ? CUDA_SUCCESS
+                                                                                 : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+CUresult cuCtxGetStreamPriorityRange(int* least, int* greatest) {
+  return with_context([&](Context& context) -> CUresult {
+    CUresult result = CUDA_SUCCESS;
+    const Device* device = find_device(context.device, result);
+    if (!device) return result;
+    if (least) *least = device->info.least_stream_priority;
+    if (greatest) *greatest = device->info.greatest_stream_priority;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxResetPersistingL2Cache() {
+  return with_context([](Context& context) { return post<call::cuCtxResetPersistingL2Cache>(context.index(), {0}); });
+}

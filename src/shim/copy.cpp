@@ -1,0 +1,238 @@
+#include "shim/copy.hpp"
+
+namespace vgpu::shim {
+namespace {
+
+/// A call that waits in the calling thread's slot although its mode needs no answer.
+template <typename Call>
+CUresult run(const Context& context, const typename Call::Request& request) {
+  ThreadSlot slot;
+  State& s = state();
+  if (!slot.taken()) return s.channel->health();
+  u32 ticket = 0;
+  const CUresult result = s.channel->begin<Call>(slot.index(), ticket, context.index(), request, 0, no_tail);
+  return result == CUDA_SUCCESS ? finish(slot.index(), ticket) : result;
+}
+
+CUresult pinned_to_device(const Context& context, StreamHandle stream, u64 destination, const void* source, u64 bytes,
+                          When when) {
+  const call::cuMemcpyHtoDAsync::Request request{Pointer{destination}, stream, state().host_memory.offset(source),
+                                                 bytes};
+  if (when == When::ordered) return post<call::cuMemcpyHtoDAsync>(context.index(), request);
+  return run<call::cuMemcpyHtoDAsync>(context, request);
+}
+
+CUresult chunk_to_device(const Context& context, StreamHandle stream, u64 destination, const std::byte* source,
+                         u64 bytes, u64 piece, u32 chunk, u32& ticket) {
+  State& s = state();
+  const u64 at = piece * Staging::kChunkBytes;
+  const u64 length = std::min(Staging::kChunkBytes, bytes - at);
+  std::memcpy(s.staging.memory(chunk), source + at, length);
+  const u16 flags = at + length < bytes ? VGPU_RECORD_MORE : 0;
+  return s.channel->begin<call::cuMemcpyHtoDAsync>(Staging::slot(chunk), ticket, context.index(),
+                                                   {Pointer{destination + at}, stream, Staging::offset(chunk), length},
+                                                   0, no_tail, flags);
+}
+
+CUresult pageable_to_device(const Context& context, StreamHandle stream, u64 destination, const std::byte* source,
+                            u64 bytes, When when) {
+  State& s = state();
+  if (bytes <= protocol::kMaxInlineCopyBytes) {
+    const auto tail = bytes_of(source, bytes);
+    if (when == When::ordered)
+      return post<call::cuMemcpyHtoDAsync>(context.index(), {Pointer{destination}, stream, protocol::kInline, bytes},
+                                           tail);
+    return ask<call::cuMemcpyHtoD>(context.index(), {Pointer{destination}, stream, protocol::kInline, bytes}, nullptr,
+                                   tail);
+  }
+  const u64 pieces = (bytes + Staging::kChunkBytes - 1) / Staging::kChunkBytes;
+  if (when == When::done)
+    return staged(
+        pieces,
+        [&](u64 piece, u32 chunk, u32& ticket) {
+          return chunk_to_device(context, stream, destination, source, bytes, piece, chunk, ticket);
+        },
+        [](u64, u32) {});
+  // The source is free once it is in the staging area; the chunks come back by themselves.
+  for (u64 piece = 0; piece < pieces; ++piece) {
+    const u32 chunk = s.staging.take();
+    if (chunk == Staging::kNone) return s.channel->health();
+    u32 ticket = 0;
+    const CUresult result = chunk_to_device(context, stream, destination, source, bytes, piece, chunk, ticket);
+    if (result != CUDA_SUCCESS) {
+      s.staging.give(chunk);
+      return result;
+    }
+    s.staging.give_when_answered(chunk, ticket);
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult pageable_from_device(const Context& context, StreamHandle stream, std::byte* destination, u64 source,
+                              u64 bytes) {
+  State& s = state();
+  return staged((bytes + Staging::kChunkBytes - 1) / Staging::kChunkBytes,
+                [&](u64 piece, u32 chunk, u32& ticket) {
+                  const u64 at = piece * Staging::kChunkBytes;
+                  const u64 length = std::min(Staging::kChunkBytes, bytes - at);
+                  const u16 flags = at + length < bytes ? VGPU_RECORD_MORE : 0;
+                  return s.channel->begin<call::cuMemcpyDtoH>(
+                      Staging::slot(chunk), ticket, context.index(),
+                      {Pointer{source + at}, stream, Staging::offset(chunk), length}, 0, no_tail, flags);
+                },
+                [&](u64 piece, u32 chunk) {
+                  const u64 at = piece * Staging::kChunkBytes;
+                  std::memcpy(destination + at, s.staging.memory(chunk), std::min(Staging::kChunkBytes, bytes - at));
+                });
+}
+
+}  // namespace
+
+CUresult finish(u32 slot, u32 ticket) {
+  State& s = state();
+  const CUresult result = s.channel->await(slot, ticket);
+  if (result != CUDA_SUCCESS) return result;
+  s.staging.reclaim();
+  return s.channel->take_error();
+}
+
+Where where(const void* address, u64 bytes) {
+  State& s = state();
+  if (s.host_memory.contains(address, bytes)) return Where::pinned;
+  return s.allocations.find(reinterpret_cast<u64>(address)) ? Where::device : Where::pageable;
+}
+
+CUresult copy_to_device(const Context& context, StreamHandle stream, u64 destination, const void* source, u64 bytes,
+                        When when) {
+  if (bytes == 0) return CUDA_SUCCESS;
+  if (destination == 0 || !source) return CUDA_ERROR_INVALID_VALUE;
+  switch (where(source, bytes)) {
+    case Where::pinned:
+      return pinned_to_device(context, stream, destination, source, bytes, when);
+    case Where::device:
+      return copy_on_device(context, stream, destination, reinterpret_cast<u64>(source), bytes, when);
+    case Where::pageable:
+      break;
+  }
+  return pageable_to_device(context, stream, destination, static_cast<const std::byte*>(source), bytes, when);
+}
+
+CUresult copy_from_device(const Context& context, StreamHandle stream, void* destination, u64 source, u64 bytes,
+                          When when) {
+  if (bytes == 0) return CUDA_SUCCESS;
+  if (source == 0 || !destination) return CUDA_ERROR_INVALID_VALUE;
+  switch (where(destination, bytes)) {
+    case Where::pinned: {
+      const Offset offset = state().host_memory.offset(destination);
+      if (when == When::ordered)
+        return post<call::cuMemcpyDtoHAsync>(context.index(), {Pointer{source}, stream, offset, bytes});
+      return ask<call::cuMemcpyDtoH>(context.index(), {Pointer{source}, stream, offset, bytes});
+    }
+    case Where::device:
+      return copy_on_device(context, stream, reinterpret_cast<u64>(destination), source, bytes, when);
+    case Where::pageable:
+      break;
+  }
+  // To pageable memory the driver, too, returns only when the copy is done.
+  return pageable_from_device(context, stream, static_cast<std::byte*>(destination), source, bytes);
+}
+
+CUresult copy_on_device(const Context& context, StreamHandle stream, u64 destination, u64 source, u64 bytes,
+                        When when) {
+  if (bytes == 0) return CUDA_SUCCESS;
+  if (destination == 0 || source == 0) return CUDA_ERROR_INVALID_VALUE;
+  if (when == When::ordered)
+    return post<call::cuMemcpyDtoDAsync>(context.index(), {Pointer{destination}, Pointer{source}, stream, bytes});
+  return ask<call::cuMemcpyDtoD>(context.index(), {Pointer{destination}, Pointer{source}, stream, bytes});
+}
+
+CUresult copy(const Context& context, StreamHandle stream, u64 destination, u64 source, u64 bytes, When when) {
+  if (bytes == 0) return CUDA_SUCCESS;
+  if (destination == 0 || source == 0) return CUDA_ERROR_INVALID_VALUE;
+  const bool to_device = where(destination, bytes) == Where::device;
+  const bool from_device = where(source, bytes) == Where::device;
+  if (to_device && from_device) return copy_on_device(context, stream, destination, source, bytes, when);
+  if (to_device)
+    return copy_to_device(context, stream, destination, reinterpret_cast<const void*>(source), bytes, when);
+  if (from_device) return copy_from_device(context, stream, reinterpret_cast<void*>(destination), source, bytes, when);
+  // Between host addresses only the order with the stream's work matters.
+  const CUresult result = ask<call::cuStreamSynchronize>(context.index(), {stream});
+  if (result == CUDA_SUCCESS)
+    std::memmove(reinterpret_cast<void*>(destination), reinterpret_cast<const void*>(source), bytes);
+  return result;
+}
+
+}  // namespace vgpu::shim
+
+using namespace vgpu::shim;
+
+CUresult cuMemcpyHtoD(CUdeviceptr destination, const void* source, size_t bytes) {
+  return with_stream(nullptr, [&](Context& context, StreamHandle stream) {
+    return copy_to_device(context, stream, destination, source, bytes, When::done);
+  });
+}
+
+CUresult cuMemcpyHtoDAsync(CUdeviceptr destination, const void* source, size_t bytes, CUstream stream) {
+  return with_stream(stream, [&](Context& context, StreamHandle handle) {
+    return copy_to_device(context, handle, destination, source, bytes, When::ordered);
+  });
+}
+
+CUresult cuMemcpyDtoH(void* destination, CUdeviceptr source, size_t bytes) {
+  return with_stream(nullptr, [&](Context& context, StreamHandle stream) {
+    return copy_from_device(context, stream, destination, source, bytes, When::done);
+  });
+}
+
+CUresult cuMemcpyDtoHAsync(void* destination, CUdeviceptr source, size_t bytes, CUstream stream) {
+  return with_stream(stream, [&](Context& context, StreamHandle handle) {
+    return copy_from_device(context, handle, destination, source, bytes, When::ordered);
+  });
+}
+
+CUresult cuMemcpyDtoD(CUdeviceptr destination, CUdeviceptr source, size_t bytes) {
+  return with_stream(nullptr, [&](Context& context, StreamHandle stream) {
+    return copy_on_device(context, stream, destination, source, bytes, When::done);
+  });
+}
+
+CUresult cuMemcpyDtoDAsync(CUdeviceptr destination, CUdeviceptr source, size_t bytes, CUstream stream) {
+  return with_stream(stream, [&](Context& context, StreamHandle handle) {
+    return copy_on_device(context, handle, destination, source, bytes, When::ordered);
+  });
+}
+
+CUresult cuMemcpy(CUdeviceptr destination, CUdeviceptr source, size_t bytes) {
+  return with_stream(nullptr, [&](Context& context, StreamHandle stream) {
+    return copy(context, stream, destination, source, bytes, When::done);
+  });
+}
+
+CUresult cuMemcpyAsync(CUdeviceptr destination, CUdeviceptr source, size_t bytes, CUstream stream) {
+  return with_stream(stream, [&](Context& context, StreamHandle handle) {
+    return copy(context, handle, destination, source, bytes, When::ordered);
+  });
+}
+
+/// Copies between contexts of one device; between devices they are not carried.
+static CUresult peers(CUcontext destination, CUcontext source) {
+  const Context* to = find_context(destination);
+  const Context* from = find_context(source);
+  if (!to || !from) return CUDA_ERROR_INVALID_CONTEXT;
+  return to->device == from->device ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
+}
+
+CUresult cuMemcpyPeer(CUdeviceptr destination, CUcontext to, CUdeviceptr source, CUcontext from, size_t bytes) {
+  return with_stream(nullptr, [&](Context& context, StreamHandle stream) {
+    const CUresult result = peers(to, from);
+    return result == CUDA_SUCCESS ? copy_on_device(context, stream, destination, source, bytes, When::done) : result;
+  });
+}
+
+CUresult cuMemcpyPeerAsync(CUdeviceptr destination, CUcontext to, CUdeviceptr source, CUcontext from, size_t bytes,
+                           CUstream stream) {
+  return with_stream(stream, [&](Context& context, StreamHandle handle) {
+    const CUresult result = peers(to, from);
+    return result == CUDA_SUCCESS ? copy_on_device(context, handle, destination, source, bytes, When::ordered) : result;
+  });
+}

@@ -1,0 +1,28 @@
+#pragma once
+#include "shim/session.hpp"
+
+namespace vgpu::shim {
+
+/// The device of an ordinal with its information fetched, or null with `result` set (CUDA_ERROR_INVALID_DEVICE, or what
+/// the host answered).
+Device* find_device(CUdevice ordinal, CUresult& result);
+
+/// An attribute that the device answers, or 0.
+i32 device_attribute(const Device& device, CUdevice_attribute attribute) noexcept;
+
+/// Handle of a device's default memory pool.
+CUmemoryPool default_pool(CUdevice ordinal) noexcept;
+/// The device whose default pool it is, or -1.
+CUdevice device_of_pool(CUmemoryPool pool) noexcept;
+
+/// Runs f with the device of an ordinal, after the session's checks.
+template <typename F>
+CUresult with_device(CUdevice ordinal, F&& f) noexcept {
+  return guarded([&]() -> CUresult {
+    CUresult result = CUDA_SUCCESS;
+    Device* device = find_device(ordinal, result);
+    return device ? f(*device) : result;
+  });
+}
+
+}  // namespace vgpu::shim

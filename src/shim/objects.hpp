@@ -1,0 +1,99 @@
+#pragma once
+#include <cuda.h>
+
+#include <array>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "protocol/payload.hpp"
+#include "shim/handles.hpp"
+
+/// What the guest knows about each object that it has a handle for.
+namespace vgpu::shim {
+
+using protocol::i32;
+
+struct Context {
+  u64 handle = 0;
+  i32 device = 0;
+  bool primary = false;
+  std::atomic<bool> active{false};  ///< a primary context is valid while somebody retains it
+  std::atomic<u32> flags{0};
+  u64 id = 0;  ///< unique in the process, never used twice
+  std::atomic<u32> cache_config{CU_FUNC_CACHE_PREFER_NONE};
+  std::atomic<const protocol::DeviceInfo*> info{nullptr};  ///< its device's, once a launch has needed it
+  static constexpr u32 kLimits = 16;
+  std::array<std::atomic<u64>, kLimits> limit{};
+  std::atomic<u32> known_limits{0};
+
+  u32 index() const noexcept { return protocol::ContextHandle{handle}.index(); }
+};
+
+struct Stream {
+  u64 context = 0;  ///< handle
+  u32 flags = 0;
+  i32 priority = 0;
+  u64 id = 0;
+  bool per_thread = false;  ///< a thread's default stream, which programs can't destroy
+};
+
+struct Event {
+  u64 context = 0;
+  u32 flags = 0;
+};
+
+/// A function or a kernel.
+struct Callable {
+  std::string name;
+  u64 context = 0;               ///< of a function
+  u64 module = 0;                ///< handle of a function's module
+  u64 library = 0;               ///< handle of a kernel's library
+  u64 kernel = 0;                ///< handle of the kernel that a function is a context's form of, or 0
+  std::map<u64, u64> functions;  ///< of a kernel: its function in each context; under its library's mutex
+  std::vector<protocol::ParameterLayout> parameters;
+  u32 parameter_bytes = 0;
+  bool dense = true;  ///< the parameters leave no byte of the block unused
+
+  static constexpr u32 kAttributes = CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE + 1;
+  std::array<std::atomic<i32>, kAttributes> attribute{};
+  std::atomic<u32> known_attributes{0};
+  /// What a launch may ask for: 0 until the first launch has asked.
+  std::atomic<u32> max_threads{0};
+  std::atomic<i32> max_dynamic_shared{-1};
+
+  void forget_attributes() noexcept {
+    known_attributes.store(0, std::memory_order_release);
+    max_dynamic_shared.store(-1, std::memory_order_release);
+    max_threads.store(0, std::memory_order_release);
+  }
+};
+
+struct Module {
+  u64 context = 0;
+  u64 library = 0;  ///< of which it is the module, or 0
+  std::mutex mutex;
+  std::map<std::string, u64, std::less<>> functions;  ///< handles that have been given out, by name
+  std::vector<u64> spare;                             ///< handles that lost a race for a name
+  std::vector<u64> globals;                           ///< addresses of variables that have been given out
+};
+
+struct Library {
+  std::mutex mutex;
+  std::map<std::string, u64, std::less<>> kernels;
+  std::vector<u64> spare;
+  std::map<u64, u64> modules;  ///< its module in each context, by context
+  std::vector<u64> globals;
+};
+
+using ContextTable = HandleTable<Kind::context, Context>;
+using StreamTable = HandleTable<Kind::stream, Stream>;
+using EventTable = HandleTable<Kind::event, Event>;
+using ModuleTable = HandleTable<Kind::module_, Module>;
+using LibraryTable = HandleTable<Kind::library, Library>;
+using FunctionTable = HandleTable<Kind::function, Callable>;
+using KernelTable = HandleTable<Kind::kernel, Callable>;
+
+}  // namespace vgpu::shim

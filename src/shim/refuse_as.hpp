@@ -1,0 +1,10 @@
+#pragma once
+#include <cuda.h>
+
+namespace vgpu::shim {
+
+/// Counts a refusal under cuda_names()[index], says once on stderr that `what` is not carried, and returns
+/// CUDA_ERROR_NOT_SUPPORTED. Any thread, before cuInit too.
+CUresult refuse_as(unsigned index, const char* what) noexcept;
+
+}  // namespace vgpu::shim
