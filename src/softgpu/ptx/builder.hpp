@@ -75,6 +75,8 @@ class Builder {
   Ref constant(std::uint64_t bits, bool wide);
   Ref temporary(bool wide);
   Ref temporary_predicate();
+  /// The function's carry flag.
+  Ref carry_flag();
   Address address(const ast::Operand& operand);
   /// The declared type of a register operand, none if it is not a register.
   Type register_type(const ast::Operand& operand);
@@ -157,6 +159,7 @@ class Builder {
   std::uint32_t predicate_chunk_ = 0, predicates_left_ = 0;
   std::uint32_t local_ = 0;
   Ref guard_ = kNoRef;
+  Ref carry_ = kNoRef;
 };
 
 /// Lays a signature's variables out in the callee's frame (not for kernels): results first, then arguments.
@@ -177,6 +180,7 @@ bool decode_memory(Builder& b, Words& w);
 bool decode_atomic(Builder& b, Words& w);
 bool decode_control(Builder& b, Words& w);
 bool decode_warp(Builder& b, Words& w);
+bool decode_async(Builder& b, Words& w);
 
 /// Handlers that the builder itself needs.
 Handler extension_handler(Type narrow) noexcept;  ///< 32-bit operand to 64-bit operand

@@ -76,6 +76,10 @@ Ref Builder::allocate(Type type) {
 
 Ref Builder::temporary(bool wide) { return allocate(wide ? Type::b64 : Type::b32); }
 Ref Builder::temporary_predicate() { return allocate(Type::pred); }
+Ref Builder::carry_flag() {
+  if (carry_ == kNoRef) carry_ = allocate(Type::pred);
+  return carry_;
+}
 
 Builder::Symbol* Builder::find(std::string_view name) {
   for (std::size_t i = levels_.size(); i-- > 0;) {
