@@ -62,6 +62,7 @@ void handle_event(Self self, const ExecutorEvent& event) {
     case ExecutorEvent::Type::ready:
       if (state.phase != Phase::starting) break;
       state.phase = Phase::running;
+      state.was_ready = true;
       self->send(state.connection, ready_atom_v, text);
       break;
     case ExecutorEvent::Type::failed: {
@@ -107,8 +108,7 @@ void handle_exited(Self self, const std::string& how) {
                                  {"pool", state.spec.pool},
                                  {"session", state.spec.session},
                                  {"how", how}});
-  tell_end(self, state.phase == ExecutorState::Phase::starting ? ErrorCode::executor_start : ErrorCode::executor_died,
-           how);
+  tell_end(self, state.was_ready ? ErrorCode::executor_died : ErrorCode::executor_start, how);
   self->send(state.pool, closed_atom_v, state.spec.session);
   self->send(state.connection, exited_atom_v);
   state.process = nullptr;

@@ -17,6 +17,7 @@ struct ExecutorState {
   pool_scheduler_actor pool;
   ExecutorProcessPtr process;
   Phase phase = Phase::starting;
+  bool was_ready = false;
   bool told_end = false;  ///< the connection has heard why the session ended
 
   /// An actor that fails leaves no process behind.

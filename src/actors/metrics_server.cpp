@@ -1,14 +1,15 @@
 #include "actors/metrics_server.hpp"
 
 #include <CivetServer.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <prometheus/text_serializer.h>
 #include <sys/socket.h>
-#include <arpa/inet.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
+#include <atomic>
+#include <chrono>
 #include <exception>
+#include <thread>
 #include <vector>
 
 #include "common/log.hpp"
@@ -59,11 +60,25 @@ std::string endpoint_text(const Endpoint& endpoint) {
 class CivetMetricsServer final : public MetricsServer {
  public:
   CivetMetricsServer(const Endpoint& endpoint, std::shared_ptr<const prometheus::Collectable> metrics)
-      : metrics_(std::move(metrics)),
+      : address_(endpoint.address),
+        metrics_(std::move(metrics)),
         server_(std::vector<std::string>{"listening_ports", endpoint_text(endpoint), "num_threads", "2",
                                          "request_timeout_ms", "5000", "enable_keep_alive", "no"}) {
     server_.addHandler("/metrics", metrics_);
     server_.addHandler("/healthz", health_);
+  }
+  /// civetweb's main thread looks for its end after each connection, or after two seconds without one: so connect.
+  ~CivetMetricsServer() override {
+    std::atomic<bool> closed{false};
+    std::thread closer([&] {
+      server_.close();
+      closed = true;
+    });
+    while (!closed) {
+      knock();
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    closer.join();
   }
   std::uint16_t port() const noexcept override { return port_; }
   void find_port() {
@@ -72,6 +87,25 @@ class CivetMetricsServer final : public MetricsServer {
   }
 
  private:
+  void knock() const {
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port_);
+    sockaddr_in6 v6{};
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port_);
+    if (::inet_pton(AF_INET, address_.c_str(), &v4.sin_addr) == 1)
+      knock(reinterpret_cast<const sockaddr*>(&v4), sizeof v4);
+    else if (::inet_pton(AF_INET6, address_.c_str(), &v6.sin6_addr) == 1)
+      knock(reinterpret_cast<const sockaddr*>(&v6), sizeof v6);
+  }
+  static void knock(const sockaddr* address, socklen_t bytes) {
+    const UniqueFd socket(::socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    // Whether anyone answers is no matter: the server may have ended just before.
+    [[maybe_unused]] const int result = ::connect(socket.get(), address, bytes);
+  }
+
+  const std::string address_;
   MetricsHandler metrics_;
   HealthHandler health_;
   CivetServer server_;  // last: it ends before the handlers that it calls

@@ -1,0 +1,203 @@
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "actors/config.hpp"
+
+using namespace vgpu::daemon;
+
+namespace {
+
+Config good(const std::string& text, const Overrides& overrides = {}) {
+  auto read = read_config(text, "test.toml", overrides);
+  if (const auto* mistakes = std::get_if<Mistakes>(&read)) FAIL(mistakes->front());
+  return std::get<Config>(std::move(read));
+}
+
+/// The only mistake of a text.
+std::string mistake(const std::string& text, const Overrides& overrides = {}) {
+  const auto read = read_config(text, "test.toml", overrides);
+  REQUIRE(std::holds_alternative<Mistakes>(read));
+  const auto& mistakes = std::get<Mistakes>(read);
+  std::string all;
+  for (const std::string& each : mistakes) all += each + "\n";
+  INFO(all);
+  REQUIRE(mistakes.size() == 1);
+  return mistakes.front();
+}
+
+}  // namespace
+
+TEST_CASE("No file at all gives two pools and the defaults") {
+  const Config config = good("");
+  REQUIRE(config.pools.size() == 2);
+  CHECK(config.pools[0].name == "A");
+  CHECK(config.pools[1].name == "B");
+  CHECK(config.pools[0].leases == 0);
+  CHECK(config.pools[0].gpu.kind == GpuChoice::Kind::automatic);
+  CHECK(config.unregistered_pool == "A");
+  CHECK(config.allow_unregistered);
+  CHECK(config.region_bytes == std::uint64_t{16} << 30);
+  REQUIRE(config.metrics);
+  CHECK(config.metrics->address == "127.0.0.1");
+  CHECK(config.metrics->port == 9745);
+  CHECK(config.socket.filename() == "vgpud.sock");
+  CHECK(config.log_level == vgpu::log::Level::info);
+}
+
+TEST_CASE("Every key is read") {
+  const Config config = good(R"(
+gpu = "software"
+[daemon]
+socket = "/tmp/s"
+socket_mode = "0660"
+metrics = "[::1]:1234"
+log_level = "debug"
+log_file = "/tmp/log"
+[[pool]]
+name = "training"
+gpu = 1
+policy = "fcfs"
+leases = 3
+[[pool]]
+name = "inference"
+[[vm]]
+id = 111
+name = "build-host"
+pool = "inference"
+[unregistered]
+allow = false
+pool = "inference"
+[executor]
+spin_microseconds = 7
+path = "/opt/vgpu-executor"
+region_size = "1 GiB"
+)");
+  CHECK(config.socket == "/tmp/s");
+  CHECK(config.socket_mode == 0660);
+  CHECK(config.metrics->address == "::1");
+  CHECK(config.metrics->port == 1234);
+  CHECK(config.log_level == vgpu::log::Level::debug);
+  CHECK(config.log_file == "/tmp/log");
+  REQUIRE(config.pools.size() == 2);
+  CHECK(config.pools[0].gpu == GpuChoice{GpuChoice::Kind::index, 1, {}});
+  CHECK(config.pools[0].leases == 3);
+  CHECK(config.pools[1].gpu.kind == GpuChoice::Kind::software);
+  REQUIRE(config.vm(111) != nullptr);
+  CHECK(config.vm(111)->pool == "inference");
+  CHECK(config.vm(112) == nullptr);
+  CHECK(!config.allow_unregistered);
+  CHECK(config.unregistered_pool == "inference");
+  CHECK(config.spin_microseconds == 7);
+  CHECK(config.executor == "/opt/vgpu-executor");
+  CHECK(config.region_bytes == std::uint64_t{1} << 30);
+}
+
+TEST_CASE("The command line wins over the file") {
+  Overrides overrides;
+  overrides.gpu = "software";
+  overrides.socket = "/tmp/other";
+  overrides.metrics = "off";
+  overrides.log_level = "error";
+  const Config config = good("[daemon]\nsocket=\"/tmp/s\"\nmetrics=\"127.0.0.1:1\"\n[[pool]]\nname=\"A\"\ngpu=\"0\"\n", overrides);
+  CHECK(config.socket == "/tmp/other");
+  CHECK(!config.metrics);
+  CHECK(config.log_level == vgpu::log::Level::error);
+  CHECK(config.pools[0].gpu.kind == GpuChoice::Kind::software);
+  overrides.gpu = "fast";
+  CHECK_THAT(mistake("", overrides), Catch::StartsWith("--gpu fast: "));
+  overrides = {};
+  overrides.metrics = "here";
+  CHECK_THAT(mistake("", overrides), Catch::StartsWith("--metrics here: "));
+  overrides = {};
+  overrides.log_level = "loud";
+  CHECK_THAT(mistake("", overrides), Catch::StartsWith("--log-level loud: "));
+  overrides = {};
+  overrides.socket = std::string(200, 'x');
+  CHECK_THAT(mistake("", overrides), Catch::StartsWith("--socket: "));
+}
+
+TEST_CASE("Each mistake is named with its file and line") {
+  const auto [text, start, part] = GENERATE(table<std::string, std::string, std::string>({
+      {"[daemon]\nsocket = \n", "test.toml:2: ", "not TOML"},
+      {"gpu = \"fast\"\n", "test.toml:1: ", "fast"},
+      {"\ngpu = -1\n", "test.toml:2: ", "-1"},
+      {"gpu = [1]\n", "test.toml:1: ", "found an array"},
+      {"gpu = \"GPU-!\"\n", "test.toml:1: ", "names no GPU"},
+      {"\n\ncolour = 1\n", "test.toml:3: ", "unknown key \"colour\""},
+      {"[daemon]\nsockett = \"/tmp/x\"\n", "test.toml:2: ", "its keys are: socket, socket_mode"},
+      {"[daemon]\nsocket = 3\n", "test.toml:2: ", "expected a string in quotes, found an integer"},
+      {"[daemon]\nsocket = \"s\"\n", "test.toml:2: ", "absolute path"},
+      {"[daemon]\nsocket = \"/" + std::string(120, 'x') + "\"\n", "test.toml:2: ", "107 bytes"},
+      {"[daemon]\nsocket_mode = \"0999\"\n", "test.toml:2: ", "0660"},
+      {"[daemon]\nsocket_mode = 0o070\n", "test.toml:2: ", "the owner"},
+      {"[daemon]\nmetrics = \"localhost:1\"\n", "test.toml:2: ", "ADDRESS:PORT"},
+      {"[daemon]\nmetrics = \"127.0.0.1:65536\"\n", "test.toml:2: ", "ADDRESS:PORT"},
+      {"[daemon]\nlog_level = \"loud\"\n", "test.toml:2: ", "\"loud\" is no level"},
+      {"[daemon]\nlog_file = \"x.log\"\n", "test.toml:2: ", "absolute path"},
+      {"daemon = 1\n", "test.toml:1: ", "[daemon]"},
+      {"pool = 1\n", "test.toml:1: ", "[[pool]]"},
+      {"pool = [1]\n", "test.toml:1: ", "[[pool]]"},
+      {"[[pool]]\nleases = 1\n", "test.toml:1: ", "needs name"},
+      {"[[pool]]\nname = \"a b\"\n", "test.toml:2: ", "1 to 31 letters"},
+      {"[[pool]]\nname = \"" + std::string(32, 'x') + "\"\n", "test.toml:2: ", "1 to 31 letters"},
+      {"[[pool]]\nname = \"A\"\n[[pool]]\nname = \"A\"\n", "test.toml:4: ", "stands above already"},
+      {"[[pool]]\nname = \"A\"\npolicy = \"fair\"\n", "test.toml:3: ", "\"fcfs\""},
+      {"[[pool]]\nname = \"A\"\nleases = -1\n", "test.toml:3: ", "found -1"},
+      {"[[pool]]\nname = \"A\"\nleases = \"1\"\n", "test.toml:3: ", "found a string"},
+      {"[[vm]]\npool = \"A\"\n", "test.toml:1: ", "needs id"},
+      {"[[vm]]\nid = 1\n", "test.toml:1: ", "needs pool"},
+      {"[[vm]]\nid = 1\npool = \"Z\"\n", "test.toml:3: ", "the pools are: A, B"},
+      {"[[vm]]\nid = 4294967295\npool = \"A\"\n", "test.toml:2: ", "from 0 to 4294967294"},
+      {"[[vm]]\nid = 1\npool = \"A\"\n[[vm]]\nid = 1\npool = \"B\"\n", "test.toml:5: ", "a VM 1 stands above"},
+      {"[[vm]]\nid = 1\nname = \"a\\nb\"\npool = \"A\"\n", "test.toml:3: ", "1 to 64 letters"},
+      {"[unregistered]\nallow = \"yes\"\n", "test.toml:2: ", "expected true or false"},
+      {"[unregistered]\npool = \"Z\"\n", "test.toml:2: ", "no pool \"Z\""},
+      {"[executor]\nspin_microseconds = 1000001\n", "test.toml:2: ", "from 0 to 1000000"},
+      {"[executor]\npath = \"vgpu-executor\"\n", "test.toml:2: ", "absolute path"},
+      {"[executor]\nregion_size = \"64MiB\"\n", "test.toml:2: ", "66MiB"},
+      {"[executor]\nregion_size = \"67MiB\"\n", "test.toml:2: ", "steps of 2MiB"},
+      {"[executor]\nregion_size = \"2TiB\"\n", "test.toml:2: ", "1TiB"},
+      {"[executor]\nregion_size = \"16 gigabytes\"\n", "test.toml:2: ", "16GiB"},
+  }));
+  const std::string found = mistake(text);
+  CHECK_THAT(found, Catch::StartsWith(start));
+  CHECK_THAT(found, Catch::Contains(part));
+}
+
+TEST_CASE("All mistakes are named at once") {
+  const auto read = read_config("gpu = \"x\"\n[daemon]\nfoo = 1\n", "test.toml");
+  REQUIRE(std::holds_alternative<Mistakes>(read));
+  CHECK(std::get<Mistakes>(read).size() == 2);
+}
+
+TEST_CASE("Files that cannot be read are named, an empty one is good") {
+  const auto folder = std::filesystem::temp_directory_path();
+  for (const auto& path : {std::filesystem::path("/nonexistent/vgpud.toml"), folder}) {
+    const auto read = read_config_file(path);
+    REQUIRE(std::holds_alternative<Mistakes>(read));
+    CHECK_THAT(std::get<Mistakes>(read).front(), Catch::StartsWith(path.string() + ": cannot be read"));
+  }
+  const auto empty = folder / "vgpu-config-test-empty.toml";
+  std::ofstream(empty).close();
+  CHECK(std::holds_alternative<Config>(read_config_file(empty)));
+  std::filesystem::remove(empty);
+}
+
+TEST_CASE("Values") {
+  CHECK(parse_size("4096") == 4096u);
+  CHECK(parse_size("16GiB") == std::uint64_t{16} << 30);
+  CHECK(parse_size("2 TiB") == std::uint64_t{2} << 40);
+  CHECK(!parse_size(""));
+  CHECK(!parse_size("GiB"));
+  CHECK(!parse_size("1GB"));
+  CHECK(!parse_size("17179869184TiB"));
+  CHECK(parse_gpu("GPU-0123abcd-aaaa")->kind == GpuChoice::Kind::uuid);
+  CHECK(!parse_gpu(""));
+  CHECK(!parse_gpu("1024"));
+  CHECK(gpu_text(*parse_gpu("3")) == "3");
+  CHECK(!parse_endpoint("127.0.0.1"));
+  CHECK(!parse_endpoint("127.0.0.1:"));
+  CHECK(!parse_endpoint("::1:5"));
+  CHECK(parse_endpoint("0.0.0.0:0")->port == 0);
+}
