@@ -89,7 +89,7 @@ CUresult library_kernel(u64 library_handle, const char* name, u64& handle) {
   State& s = state();
   Library* library = s.libraries.find(library_handle);
   if (!library) return CUDA_ERROR_INVALID_HANDLE;
-  const u32 context = protocol::ContextHandle{this_thread().current()}.index();
+  const u32 context = any_context_index();
   return resolve_once(
       *library, library->kernels, s.kernels, name, handle,
       [&](protocol::KernelHandle minted, Callable& kernel, std::span<const std::byte> tail) {
@@ -129,7 +129,7 @@ void forget_module(u64 handle) {
   for (const auto& [name, function] : module->functions) s.functions.release(function);
   for (const u64 function : module->spare) s.functions.release(function);
   for (const u64 variable : module->globals) s.allocations.remove(variable, Allocation::Kind::variable);
-  s.modules.release(handle);
+  s.modules.release(handle, module->library == 0);
 }
 
 }  // namespace vgpu::shim

@@ -1,6 +1,9 @@
 // Contexts: the stack of current ones lives in the guest's threads; records carry the index of the current one.
 #include "shim/context.hpp"
 
+#include "shim/callable.hpp"
+#include "shim/tables/tables.hpp"
+
 namespace vgpu::shim {
 
 Context* find_context(CUcontext handle) noexcept {
@@ -15,25 +18,46 @@ Context* context_or_current(CUcontext explicit_context, CUresult& result) noexce
   return context;
 }
 
-void forget_context(u64 context) {
+u32 any_context_index() {
+  CUresult result = CUDA_SUCCESS;
+  if (const Context* context = current_context(result)) return context->index();
+  u32 index = 0;
+  state().contexts.for_each([&](auto, Context& context) {
+    if (context.active.load(std::memory_order_acquire)) index = context.index();
+  });
+  return index;
+}
+
+void empty_context(const Context& context) {
   State& s = state();
-  s.host_memory.forget_context(context, s.allocations.remove_context(context));
-  const auto release_all = [context](auto& table) {
-    std::vector<u64> gone;
+  run_context_storage_destructors(as_cuda(context));
+  const auto owned = [&](auto& table) {
+    std::vector<u64> handles;
     table.for_each([&](auto handle, auto& object) {
-      if (object.context == context) gone.push_back(handle.value);
+      if (object.context == context.handle) handles.push_back(handle.value);
     });
-    for (const u64 handle : gone) table.release(handle);
+    return handles;
   };
-  release_all(s.streams);
-  release_all(s.events);
-  release_all(s.modules);
-  release_all(s.functions);
+  for (const u64 event : owned(s.events)) {
+    s.channel->notify<call::cuEventDestroy>(context.index(), {{event}});
+    s.events.release(event);
+  }
+  for (const u64 stream : owned(s.streams)) {
+    s.channel->notify<call::cuStreamDestroy>(context.index(), {{stream}});
+    s.streams.release(stream);
+  }
+  for (const u64 module : owned(s.modules)) {
+    const Module* found = s.modules.find(module);
+    if (found && found->library == 0) ask<call::cuModuleUnload>(context.index(), {{module}});
+    forget_module(module);
+  }
+  for (const u64 function : owned(s.functions)) s.functions.release(function);
   s.libraries.for_each([&](auto, Library& library) {
     std::lock_guard lock(library.mutex);
-    library.modules.erase(context);
+    library.modules.erase(context.handle);
   });
   s.kernels.for_each([&](auto, Callable& kernel) { kernel.forget_attributes(); });
+  s.host_memory.release_context(context, s.allocations.remove_context(context.handle));
 }
 
 }  // namespace vgpu::shim
@@ -85,10 +109,10 @@ CUresult cuCtxDestroy(CUcontext handle) {
   return guarded([&]() -> CUresult {
     Context* context = find_context(handle);
     if (!context || context->primary) return handle && !context ? CUDA_ERROR_INVALID_CONTEXT : CUDA_ERROR_INVALID_VALUE;
-    context->active.store(false, std::memory_order_release);
     const u64 value = context->handle;
+    empty_context(*context);
+    context->active.store(false, std::memory_order_release);
     const CUresult result = ask<call::cuCtxDestroy>(0, {{value}});
-    forget_context(value);
     // Where it is current to the calling thread, the one below it becomes current; elsewhere it stays, destroyed.
     Thread& thread = this_thread();
     if (thread.current() == value) thread.contexts.pop_back();

@@ -66,11 +66,12 @@ CUresult cuCtxSetSharedMemConfig(CUsharedconfig config) {
 
 CUresult cuCtxGetStreamPriorityRange(int* least, int* greatest) {
   return with_context([&](Context& context) -> CUresult {
-    CUresult result = CUDA_SUCCESS;
-    const Device* device = find_device(context.device, result);
-    if (!device) return result;
-    if (least) *least = device->info.least_stream_priority;
-    if (greatest) *greatest = device->info.greatest_stream_priority;
+    int low = 0;
+    int high = 0;
+    const CUresult result = stream_priorities(context, low, high);
+    if (result != CUDA_SUCCESS) return result;
+    if (least) *least = low;
+    if (greatest) *greatest = high;
     return CUDA_SUCCESS;
   });
 }

@@ -8,68 +8,18 @@
 namespace vgpu::shim {
 namespace {
 
-/// Abilities of the device whose calls are not carried: a program that asked would go on to use them.
-bool not_carried(u32 attribute) noexcept {
-  switch (attribute) {
-    case CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY:
-    case CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS:
-    case CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS:
-    case CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM:
-    case CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_MEM_OPS_V1:
-    case CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS_V1:
-    case CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR_V1:
-    case CU_DEVICE_ATTRIBUTE_COOPERATIVE_MULTI_DEVICE_LAUNCH:
-    case CU_DEVICE_ATTRIBUTE_CAN_FLUSH_REMOTE_WRITES:
-    case CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED:
-    case CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES:
-    case CU_DEVICE_ATTRIBUTE_DIRECT_MANAGED_MEM_ACCESS_FROM_HOST:
-    case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
-    case CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED:
-    case CU_DEVICE_ATTRIBUTE_GENERIC_COMPRESSION_SUPPORTED:
-    case CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED:
-    case CU_DEVICE_ATTRIBUTE_SPARSE_CUDA_ARRAY_SUPPORTED:
-    case CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED:
-    case CU_DEVICE_ATTRIBUTE_TIMELINE_SEMAPHORE_INTEROP_SUPPORTED:
-    case CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_SUPPORTED:
-    case CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS:
-    case CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES:
-    case CU_DEVICE_ATTRIBUTE_DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED:
-    case 122:  // 64-bit stream memory operations
-    case 123:  // stream memory operations: wait for NOR
-    case 124:  // DMA-BUF
-    case 125:  // IPC events
-    case 127:  // tensor maps
-    case 128:  // fabric handles
-    case 132:  // multicast
-    case 135:  // D3D12 in-context graphics
-    case 136:  // hardware decompression: algorithms
-    case 137:  // hardware decompression: largest length
-    case 138:  // Vulkan in-context graphics
-    case 141:  // host NUMA virtual memory
-    case 142:  // host NUMA memory pools
-    case 143:  // host NUMA multi-node IPC
-    case 144:  // host memory pools
-    case 145:  // host virtual memory
-    case 146:  // host allocations as DMA-BUF
-      return true;
-    default:
-      return false;
-  }
-}
-
-CUresult fetch(CUdevice ordinal, Device& device) {
+/// Asks the executor about a device; some of the answer needs a context.
+CUresult fetch(CUdevice ordinal, u32 context, protocol::DeviceInfo& info) {
   State& s = state();
   StagingChunk chunk(s.staging, s.staging.take());
   if (!chunk.taken()) return s.channel->health();
   call::vgpuDeviceInfo::Reply reply{};
-  const CUresult result = ask<call::vgpuDeviceInfo>(0, {ordinal, 0, chunk.offset(), sizeof device.info}, &reply);
+  const CUresult result = ask<call::vgpuDeviceInfo>(context, {ordinal, 0, chunk.offset(), sizeof info}, &reply);
   if (result != CUDA_SUCCESS) return result;
-  if (reply.written < sizeof device.info) return CUDA_ERROR_UNKNOWN;
-  std::memcpy(&device.info, chunk.memory(), sizeof device.info);
-  device.info.name.back() = 0;
-  device.info.pci_bus_id.back() = 0;
-  for (u32 i = 0; i < protocol::DeviceInfo::kAttributes; ++i)
-    if (not_carried(i)) device.info.attribute[i] = 0;
+  if (reply.written < sizeof info) return CUDA_ERROR_UNKNOWN;
+  std::memcpy(&info, chunk.memory(), sizeof info);
+  info.name.back() = 0;
+  info.pci_bus_id.back() = 0;
   return CUDA_SUCCESS;
 }
 
@@ -82,9 +32,27 @@ Device* find_device(CUdevice ordinal, CUresult& result) {
     return nullptr;
   }
   Device& device = *devices[static_cast<std::size_t>(ordinal)];
-  std::call_once(device.once, [&] { device.fetched = fetch(ordinal, device); });
+  std::call_once(device.once, [&] { device.fetched = fetch(ordinal, 0, device.info); });
   result = device.fetched;
   return result == CUDA_SUCCESS ? &device : nullptr;
+}
+
+CUresult stream_priorities(const Context& context, i32& least, i32& greatest) {
+  CUresult result = CUDA_SUCCESS;
+  Device* device = find_device(context.device, result);
+  if (!device) return result;
+  if (!device->priorities_known.load(std::memory_order_acquire)) {
+    // The driver tells them only where a context is current, which the first question was not.
+    auto info = std::make_unique<protocol::DeviceInfo>();
+    result = fetch(context.device, context.index(), *info);
+    if (result != CUDA_SUCCESS) return result;
+    device->least_priority.store(info->least_stream_priority, std::memory_order_relaxed);
+    device->greatest_priority.store(info->greatest_stream_priority, std::memory_order_relaxed);
+    device->priorities_known.store(true, std::memory_order_release);
+  }
+  least = device->least_priority.load(std::memory_order_relaxed);
+  greatest = device->greatest_priority.load(std::memory_order_relaxed);
+  return CUDA_SUCCESS;
 }
 
 i32 device_attribute(const Device& device, CUdevice_attribute attribute) noexcept {
@@ -131,7 +99,7 @@ CUresult cuDeviceGetName(char* name, int length, CUdevice ordinal) {
   });
 }
 
-static CUresult device_uuid(CUuuid* uuid, CUdevice ordinal) {
+CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice ordinal) {
   return with_device(ordinal, [&](Device& device) {
     if (!uuid) return CUDA_ERROR_INVALID_VALUE;
     static_assert(sizeof *uuid == sizeof device.info.uuid);
@@ -139,11 +107,6 @@ static CUresult device_uuid(CUuuid* uuid, CUdevice ordinal) {
     return CUDA_SUCCESS;
   });
 }
-
-CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice ordinal) { return device_uuid(uuid, ordinal); }
-
-#undef cuDeviceGetUuid
-extern "C" CUresult CUDAAPI cuDeviceGetUuid(CUuuid* uuid, CUdevice ordinal) { return device_uuid(uuid, ordinal); }
 
 CUresult cuDeviceTotalMem(size_t* bytes, CUdevice ordinal) {
   return with_device(ordinal, [&](Device& device) {

@@ -7,6 +7,9 @@ namespace vgpu::shim {
 /// the host answered).
 Device* find_device(CUdevice ordinal, CUresult& result);
 
+/// The range of stream priorities on a context's device; the greatest is the lower number.
+CUresult stream_priorities(const Context& context, i32& least, i32& greatest);
+
 /// An attribute that the device answers, or 0.
 i32 device_attribute(const Device& device, CUdevice_attribute attribute) noexcept;
 

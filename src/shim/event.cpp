@@ -91,9 +91,3 @@ CUresult cuEventSynchronize(CUevent event) {
 CUresult cuEventElapsedTime_v2(float* milliseconds, CUevent start, CUevent end) {
   return elapsed_time(milliseconds, start, end);
 }
-
-// The first forms of three functions, which old programs ask for by name.
-#undef cuEventElapsedTime
-extern "C" CUresult CUDAAPI cuEventElapsedTime(float* milliseconds, CUevent start, CUevent end) {
-  return elapsed_time(milliseconds, start, end);
-}

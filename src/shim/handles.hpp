@@ -66,8 +66,9 @@ class HandleTable {
     return cell->current.load(std::memory_order_relaxed);
   }
 
-  /// The handle is valid no longer; its index may be minted again. False if it was not valid.
-  bool release(u64 value) {
+  /// The handle is valid no longer. False if it was not valid. `reuse`: its index may be minted again; false for
+  /// objects that the executor keeps under their index although they are gone.
+  bool release(u64 value, bool reuse = true) {
     std::lock_guard lock(mutex_);
     if (!find(value)) return false;
     const u32 index = HandleType{value}.index();
@@ -75,7 +76,7 @@ class HandleTable {
     const u32 generation = (HandleType{value}.generation() + 1u) & 0xffff;
     cell.stamp.store(generation << 1, std::memory_order_release);
     cell.retired = std::move(cell.object);
-    free_.push_back(index);
+    if (reuse) free_.push_back(index);
     return true;
   }
 

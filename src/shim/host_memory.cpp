@@ -112,19 +112,26 @@ CUresult HostMemory::free(const Context& context, const Allocation& allocation) 
   return result != CUDA_SUCCESS ? result : earlier;
 }
 
-void HostMemory::forget_context(u64 context, const std::vector<Allocation>& allocations) {
-  std::lock_guard lock(mutex_);
+void HostMemory::release_context(const Context& context, const std::vector<Allocation>& allocations) {
+  std::vector<std::pair<u64, u64>> extents;
   const u64 arena = reinterpret_cast<u64>(channel_.arena());
   for (const Allocation& allocation : allocations)
     if (allocation.kind == Allocation::Kind::host && allocation.slab == 0)
-      extents_.give(allocation.base - arena, allocation.bytes);
-  for (auto slab = slabs_.begin(); slab != slabs_.end();) {
-    if (slab->second->context == context) {
-      extents_.give(slab->first - arena, kSlabBytes);
-      slab = slabs_.erase(slab);
-    } else {
-      ++slab;
+      extents.emplace_back(allocation.base - arena, allocation.bytes);
+  {
+    std::lock_guard lock(mutex_);
+    for (auto slab = slabs_.begin(); slab != slabs_.end();) {
+      if (slab->second->context == context.handle) {
+        extents.emplace_back(slab->first - arena, kSlabBytes);
+        slab = slabs_.erase(slab);
+      } else {
+        ++slab;
+      }
     }
+  }
+  for (const auto& [start, bytes] : extents) {
+    ask<call::cuMemFreeHost>(context.index(), {Offset{VGPU_ARENA_OFFSET + start}, extents_.rounded(bytes)});
+    give(start, bytes);
   }
 }
 

@@ -24,8 +24,8 @@ class HostMemory {
   CUresult allocate(const Context& context, u64 bytes, u32 flags, Allocation& made);
   /// Gives back what allocate() made.
   CUresult free(const Context& context, const Allocation& allocation);
-  /// Forgets what belonged to a context that is gone: its registrations went with it.
-  void forget_context(u64 context, const std::vector<Allocation>& allocations);
+  /// Gives back everything of a context that is about to go; `allocations` are its entries of the map.
+  void release_context(const Context& context, const std::vector<Allocation>& allocations);
 
   /// Room for a transfer, not registered with the GPU; null if the arena is full.
   std::byte* take_extent(u64 bytes);

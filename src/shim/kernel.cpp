@@ -53,8 +53,6 @@ CUresult with_kernel(CUkernel kernel, F&& f) noexcept {
   });
 }
 
-u32 current_index() { return vgpu::protocol::ContextHandle{this_thread().current()}.index(); }
-
 }  // namespace
 
 CUresult cuKernelGetFunction(CUfunction* out, CUkernel kernel) {
@@ -83,7 +81,7 @@ CUresult cuKernelGetAttribute(int* value, CUfunction_attribute attribute, CUkern
     const auto fetch = [&](int& fetched) {
       call::cuKernelGetAttribute::Reply reply{};
       const CUresult answer =
-          ask<call::cuKernelGetAttribute>(current_index(), {{handle}, static_cast<u32>(attribute), device}, &reply);
+          ask<call::cuKernelGetAttribute>(any_context_index(), {{handle}, static_cast<u32>(attribute), device}, &reply);
       if (answer == CUDA_SUCCESS) fetched = reply.value;
       return answer;
     };
@@ -99,7 +97,7 @@ CUresult cuKernelSetAttribute(CUfunction_attribute attribute, int value, CUkerne
     CUresult result = CUDA_SUCCESS;
     if (!find_device(device, result)) return result;
     result =
-        ask<call::cuKernelSetAttribute>(current_index(), {{handle}, static_cast<u32>(attribute), value, device, 0});
+        ask<call::cuKernelSetAttribute>(any_context_index(), {{handle}, static_cast<u32>(attribute), value, device, 0});
     attribute_changed(found);
     return result;
   });
@@ -110,7 +108,7 @@ CUresult cuKernelSetCacheConfig(CUkernel kernel, CUfunc_cache config, CUdevice d
     if (static_cast<u32>(config) > CU_FUNC_CACHE_PREFER_EQUAL) return CUDA_ERROR_INVALID_VALUE;
     CUresult result = CUDA_SUCCESS;
     if (!find_device(device, result)) return result;
-    return post<call::cuKernelSetCacheConfig>(current_index(), {{handle}, static_cast<u32>(config), device});
+    return post<call::cuKernelSetCacheConfig>(any_context_index(), {{handle}, static_cast<u32>(config), device});
   });
 }
 

@@ -35,8 +35,6 @@ using namespace vgpu::shim;
 
 namespace {
 
-u32 current_index() { return vgpu::protocol::ContextHandle{this_thread().current()}.index(); }
-
 template <typename F>
 CUresult with_library(CUlibrary library, F&& f) noexcept {
   return guarded([&]() -> CUresult {
@@ -63,7 +61,7 @@ CUresult cuLibraryLoadData(CUlibrary* out, const void* code, CUjit_option* jit_o
     if (result != CUDA_SUCCESS) return result;
     const auto minted = state().libraries.mint();
     if (!minted.object) return CUDA_ERROR_OUT_OF_MEMORY;
-    result = load_image<call::cuLibraryLoadData>(current_index(), minted.handle, bytes, jit);
+    result = load_image<call::cuLibraryLoadData>(any_context_index(), minted.handle, bytes, jit);
     if (result != CUDA_SUCCESS) {
       state().libraries.release(minted.handle.value);
       return result;
@@ -86,7 +84,7 @@ CUresult cuLibraryLoadFromFile(CUlibrary* out, const char* path, CUjit_option* j
 CUresult cuLibraryUnload(CUlibrary library) {
   return with_library(library, [&](Library& found, u64 handle) -> CUresult {
     State& s = state();
-    const CUresult result = ask<call::cuLibraryUnload>(current_index(), {{handle}});
+    const CUresult result = ask<call::cuLibraryUnload>(any_context_index(), {{handle}});
     for (const auto& [name, kernel] : found.kernels) {
       if (const Callable* object = s.kernels.find(kernel))
         for (const auto& [context, function] : object->functions) s.functions.release(function);
@@ -144,7 +142,7 @@ CUresult cuLibraryGetKernelCount(unsigned int* count, CUlibrary library) {
     if (!count) return CUDA_ERROR_INVALID_VALUE;
     std::vector<std::string> names;
     const CUresult result =
-        read_names<call::vgpuLibraryKernelNames>(current_index(), vgpu::protocol::LibraryHandle{handle}, names);
+        read_names<call::vgpuLibraryKernelNames>(any_context_index(), vgpu::protocol::LibraryHandle{handle}, names);
     if (result == CUDA_SUCCESS) *count = static_cast<unsigned>(names.size());
     return result;
   });
@@ -155,7 +153,7 @@ CUresult cuLibraryEnumerateKernels(CUkernel* kernels, unsigned int room, CUlibra
     if (!kernels || room == 0) return CUDA_ERROR_INVALID_VALUE;
     std::vector<std::string> names;
     CUresult result =
-        read_names<call::vgpuLibraryKernelNames>(current_index(), vgpu::protocol::LibraryHandle{handle}, names);
+        read_names<call::vgpuLibraryKernelNames>(any_context_index(), vgpu::protocol::LibraryHandle{handle}, names);
     for (unsigned i = 0; result == CUDA_SUCCESS && i < room && i < names.size(); ++i) {
       u64 kernel = 0;
       result = library_kernel(handle, names[i].c_str(), kernel);

@@ -23,13 +23,23 @@ Context* primary_context(CUdevice ordinal, Device& device, CUresult& result) {
 
 namespace {
 
+/// After the executor has let go of it.
 void deactivate(Device& device) {
   Context* context = state().contexts.find(device.primary);
   if (!context) return;
   context->active.store(false, std::memory_order_release);
   context->known_limits.store(0);
   context->cache_config.store(CU_FUNC_CACHE_PREFER_NONE);
-  forget_context(device.primary);
+}
+
+/// Ends what lives in it. Without the device's lock, because what libraries stored with a context may call back.
+void empty_primary(Device& device) {
+  u64 handle = 0;
+  {
+    std::lock_guard lock(device.primary_mutex);
+    handle = device.primary;
+  }
+  if (const Context* context = state().contexts.find(handle)) empty_context(*context);
 }
 
 /// The bits of flags that cuDevicePrimaryCtxSetFlags takes; one scheduling policy at most.
@@ -65,6 +75,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext* out, CUdevice ordinal) {
 
 CUresult cuDevicePrimaryCtxRelease(CUdevice ordinal) {
   return with_device(ordinal, [&](Device& device) -> CUresult {
+    if (device.retained.load() == 1) empty_primary(device);
     std::lock_guard lock(device.primary_mutex);
     if (device.retained == 0) return CUDA_ERROR_INVALID_CONTEXT;
     if (--device.retained != 0) return CUDA_SUCCESS;
@@ -76,6 +87,7 @@ CUresult cuDevicePrimaryCtxRelease(CUdevice ordinal) {
 
 CUresult cuDevicePrimaryCtxReset(CUdevice ordinal) {
   return with_device(ordinal, [&](Device& device) -> CUresult {
+    if (device.retained.load() != 0) empty_primary(device);
     std::lock_guard lock(device.primary_mutex);
     if (device.retained == 0) return CUDA_SUCCESS;
     const CUresult result = ask<call::cuDevicePrimaryCtxReset>(0, {ordinal, 0});

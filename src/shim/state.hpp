@@ -18,6 +18,10 @@ struct Device {
   CUresult fetched = CUDA_ERROR_NOT_INITIALIZED;
   protocol::DeviceInfo info{};
 
+  std::atomic<bool> priorities_known{false};
+  std::atomic<i32> least_priority{0};
+  std::atomic<i32> greatest_priority{0};
+
   std::mutex primary_mutex;  ///< retain, release, reset, set flags
   u64 primary = 0;           ///< handle of its primary context, minted once
   std::atomic<u32> retained{0};

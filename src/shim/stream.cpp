@@ -71,10 +71,14 @@ CUresult cuStreamCreateWithPriority(CUstream* out, unsigned int flags, int prior
   return with_context([&](Context& context) -> CUresult {
     if (!out || (flags & ~static_cast<unsigned>(CU_STREAM_NON_BLOCKING)) != 0) return CUDA_ERROR_INVALID_VALUE;
     CUresult result = CUDA_SUCCESS;
-    const Device* device = find_device(context.device, result);
-    if (!device) return result;
-    // Out of range means the nearest in range; the greatest priority is the lowest number.
-    priority = std::clamp(priority, device->info.greatest_stream_priority, device->info.least_stream_priority);
+    if (priority != 0) {
+      int least = 0;
+      int greatest = 0;
+      result = stream_priorities(context, least, greatest);
+      if (result != CUDA_SUCCESS) return result;
+      // Out of range means the nearest in range; the greatest priority is the lowest number.
+      priority = std::clamp(priority, greatest, least);
+    }
     u64 handle = 0;
     result = create(context, flags, priority, false, handle);
     if (result == CUDA_SUCCESS) *out = reinterpret_cast<CUstream>(handle);
