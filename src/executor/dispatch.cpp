@@ -143,7 +143,7 @@ void count(Session& session, const RingReader::Record& record) {
 
 CUresult Invocation::violate(vgpu_end_reason reason, std::string_view what) {
   session.end(reason,
-              fmt::format("call={} what=\"{}\" position={:#x}", protocol::kCalls[index].name, what, header.sequence));
+              fmt::format("call={} position={:#x} what={}", protocol::kCalls[index].name, header.sequence, what));
   return CUDA_ERROR_UNKNOWN;
 }
 

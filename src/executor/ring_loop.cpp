@@ -140,9 +140,9 @@ void RingLoop::end_by_violation() {
               sizeof header);
   const u16 index = index_of_number(header.call);
   session_.end(reader_.reason(),
-               fmt::format("call={} what=\"{}\" position={:#x}",
+               fmt::format("call={} position={:#x} what={}",
                            index == kUnknownCall ? fmt::format("{:#x}", header.call) : std::string(kCalls[index].name),
-                           reader_.detail(), position));
+                           position, reader_.detail()));
 }
 
 void RingLoop::poll_parked() {

@@ -41,8 +41,9 @@ VGPU_HANDLER(vgpuDeviceInfo) {
   DeviceInfo info{};
   for (u32 i = 1; i < DeviceInfo::kAttributes; ++i) {
     const auto attribute = static_cast<CUdevice_attribute>(i);
-    if (in.cuda.cuDeviceGetAttribute(&info.attribute[i], attribute, device) != CUDA_SUCCESS) continue;
-    info.attribute[i] = carried_capability(i, info.attribute[i]);
+    int value = 0;
+    if (in.cuda.cuDeviceGetAttribute(&value, attribute, device) != CUDA_SUCCESS) continue;
+    info.attribute[i] = carried_capability(i, value);
     info.known[i] = 1;
   }
   CUresult result = in.cuda.cuDeviceGetName(info.name.data(), static_cast<int>(info.name.size()), device);

@@ -1,0 +1,342 @@
+// Who waits for whom: parked and blocking calls, host functions, errors that nobody waited for, leases.
+#include <catch2/catch.hpp>
+
+#include "guest.hpp"
+#include "protocol/payload.hpp"
+
+using namespace vgpu;
+using namespace vgpu::test;
+
+namespace {
+
+/// Work on a held stream, so that it is busy until it is released.
+CUstream busy_stream(FakeCuda& cuda, Guest& guest, StreamHandle stream, u64 device) {
+  guest.settle();
+  const CUstream native = cuda.last_stream();
+  cuda.hold(native);
+  guest.publish<call::cuMemsetD8Async>({Pointer{device}, 16, stream, 1, 0});
+  guest.settle();
+  return native;
+}
+
+}  // namespace
+
+TEST_CASE("a wait for one stream delays nobody else") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  const u64 device = guest.allocate(4096);
+  const auto stream = guest.make_stream(1);
+  const CUstream native = busy_stream(cuda, guest, stream, device);
+
+  guest.publish<call::cuStreamSynchronize>({stream}, 5);
+  const u32 ticket = guest.ticket();
+  CHECK_FALSE(guest.wait(5, ticket, 1ms));
+  // Short waits are polled, long ones handed on: others are served all the time.
+  for (int i = 0; i < 20; ++i) {
+    CHECK(guest.call<call::cuMemGetInfo>({0}) == CUDA_SUCCESS);
+    CHECK(guest.call<call::cuStreamSynchronize>({StreamHandle{0}}) == CUDA_SUCCESS);
+    CHECK(guest.allocate(16) != 0);
+    std::this_thread::sleep_for(1ms);
+  }
+  CHECK_FALSE(guest.wait(5, ticket, 1ms));
+  CHECK(cuda.calls("cuEventSynchronize") == 1);
+  cuda.release(native);
+  CHECK(guest.wait(5, ticket));
+  CHECK(guest.region.slots()[5].result == CUDA_SUCCESS);
+}
+
+TEST_CASE("a short wait is answered without a worker") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  for (int i = 0; i < 100; ++i) CHECK(guest.call<call::cuStreamSynchronize>({StreamHandle{0}}) == CUDA_SUCCESS);
+  CHECK(cuda.calls("cuEventSynchronize") == 0);
+  // The events of the waits are used again.
+  CHECK(cuda.events_alive() == 1);
+}
+
+TEST_CASE("a wait for the guest's own event, short and long") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  const u64 device = guest.allocate(4096);
+  const auto stream = guest.make_stream(1);
+  const auto event = EventHandle::make(1, 1);
+  guest.publish<call::cuEventCreate>({event, 0, 0});
+  const CUstream native = busy_stream(cuda, guest, stream, device);
+  guest.publish<call::cuEventRecordWithFlags>({event, stream, 0, 0});
+  guest.publish<call::cuEventSynchronize>({event}, 6);
+  CHECK_FALSE(guest.wait(6, guest.ticket(), 20ms));
+  const u32 ticket = guest.ticket();
+  CHECK(guest.call<call::cuEventQuery>({event}) == CUDA_ERROR_NOT_READY);
+  cuda.release(native);
+  CHECK(guest.wait(6, ticket));
+}
+
+TEST_CASE("an asynchronous copy answers its slot when the copy is done") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  const u64 device = guest.allocate(4096);
+  const auto stream = guest.make_stream(1);
+  const CUstream native = busy_stream(cuda, guest, stream, device);
+  guest.publish<call::cuMemcpyHtoDAsync>({Pointer{device}, stream, Offset{VGPU_STAGING_OFFSET}, 100}, 9);
+  const u32 ticket = guest.ticket();
+  CHECK_FALSE(guest.wait(9, ticket, 20ms));
+  cuda.release(native);
+  CHECK(guest.wait(9, ticket));
+  CHECK(guest.call<call::cuMemcpyHtoDAsync>({Pointer{1}, stream, Offset{VGPU_STAGING_OFFSET}, 100}, nullptr, {}, 9) ==
+        CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_CASE("a wait that the driver refuses is answered with its error") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  cuda.fail("cuEventRecord", CUDA_ERROR_ILLEGAL_ADDRESS);
+  CHECK(guest.call<call::cuStreamSynchronize>({StreamHandle{0}}) == CUDA_ERROR_ILLEGAL_ADDRESS);
+  cuda.fail("cuEventRecord", CUDA_SUCCESS);
+  cuda.fail("cuEventQuery", CUDA_ERROR_LAUNCH_FAILED);
+  CHECK(guest.call<call::cuStreamSynchronize>({StreamHandle{0}}) == CUDA_ERROR_LAUNCH_FAILED);
+  // The daemon hears of the first one.
+  const auto fault = guest.event(ExecutorEvent::Type::fault);
+  REQUIRE(fault);
+  CHECK(fault->result == CUDA_ERROR_ILLEGAL_ADDRESS);
+  CHECK(std::string(fault->text.data()).find("call=cuStreamSynchronize") != std::string::npos);
+  CHECK(guest.state() != VGPU_STATE_ENDED);
+}
+
+TEST_CASE("an event that died with its context is no wait without end") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  REQUIRE(guest.call<call::cuCtxCreate>({ContextHandle::make(2, 1), 0, 0}) == CUDA_SUCCESS);
+  guest.context = 2;
+  const u64 device = guest.allocate(4096);
+  const auto stream = guest.make_stream(1);
+  const CUstream native = busy_stream(cuda, guest, stream, device);
+  guest.publish<call::cuStreamSynchronize>({stream}, 5);
+  const u32 ticket = guest.ticket();
+  CHECK(guest.call<call::cuCtxDestroy>({ContextHandle::make(2, 1)}) == CUDA_SUCCESS);
+  cuda.release(native);
+  CHECK(guest.wait(5, ticket));
+}
+
+TEST_CASE("blocking calls run side by side") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  const u64 device = guest.allocate(4096);
+  const auto stream = guest.make_stream(1);
+  const CUstream native = busy_stream(cuda, guest, stream, device);
+  std::vector<u32> tickets;
+  for (u32 slot = 10; slot < 20; ++slot) {
+    guest.publish<call::cuCtxSynchronize>({0}, slot);
+    tickets.push_back(guest.ticket());
+  }
+  CHECK(guest.allocate(64) != 0);
+  for (u32 slot = 10; slot < 20; ++slot) CHECK_FALSE(guest.wait(slot, tickets[slot - 10], 1ms));
+  cuda.release(native);
+  for (u32 slot = 10; slot < 20; ++slot) CHECK(guest.wait(slot, tickets[slot - 10]));
+}
+
+TEST_CASE("a host function runs in the guest, in stream order") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  const auto stream = guest.make_stream(1);
+  const bool asked_before = GENERATE(true, false);
+  const auto ask = [&] {
+    guest.publish<call::vgpuNextHostFunction>({0}, 30);
+    return guest.ticket();
+  };
+  u32 asked = asked_before ? ask() : 0;
+  guest.publish<call::cuLaunchHostFunc>({stream, 77});
+  guest.publish<call::cuStreamSynchronize>({stream}, 31);
+  const u32 synchronized = guest.ticket();
+  if (!asked_before) {
+    guest.settle();
+    asked = ask();
+  }
+  REQUIRE(guest.wait(30, asked));
+  call::vgpuNextHostFunction::Reply due;
+  std::memcpy(&due, guest.region.slots()[30].reply, sizeof due);
+  CHECK(due.id == 77);
+  CHECK_FALSE(guest.wait(31, synchronized, 20ms));
+  guest.publish<call::vgpuHostFunctionDone>({77});
+  CHECK(guest.wait(31, synchronized));
+  CHECK(shared(guest.control->async_error).load() == 0);
+  guest.publish<call::vgpuHostFunctionDone>({77});
+  guest.settle();
+  CHECK(shared(guest.control->async_error).load() == CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_CASE("a stream callback brings the stream's status") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  guest.publish<call::vgpuNextHostFunction>({0}, 30);
+  const u32 asked = guest.ticket();
+  guest.publish<call::cuStreamAddCallback>({{0}, 5});
+  REQUIRE(guest.wait(30, asked));
+  call::vgpuNextHostFunction::Reply due;
+  std::memcpy(&due, guest.region.slots()[30].reply, sizeof due);
+  CHECK(due.id == 5);
+  CHECK(due.status == CUDA_SUCCESS);
+}
+
+TEST_CASE("a host function that the guest never runs does not keep the session") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  guest.publish<call::cuLaunchHostFunc>({{0}, 1});
+  guest.settle();
+  guest.stop();
+}
+
+TEST_CASE("the first error that nobody waited for is kept until it is taken") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  cuda.fail("cuMemsetD8Async", CUDA_ERROR_INVALID_VALUE);
+  cuda.fail("cuMemsetD16Async", CUDA_ERROR_NOT_PERMITTED);
+  guest.publish<call::cuMemsetD8Async>({Pointer{16}, 16, {0}, 1, 0});
+  guest.publish<call::cuMemsetD16Async>({Pointer{16}, 16, {0}, 1, 0});
+  guest.settle();
+  CHECK(shared(guest.control->async_error).exchange(0) == CUDA_ERROR_INVALID_VALUE);
+  guest.settle();
+  CHECK(shared(guest.control->async_error).load() == 0);
+  guest.publish<call::cuMemsetD16Async>({Pointer{16}, 16, {0}, 1, 0});
+  guest.settle();
+  CHECK(shared(guest.control->async_error).load() == CUDA_ERROR_NOT_PERMITTED);
+}
+
+TEST_CASE("a sleeping guest thread is woken, one that looks is not") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  CHECK(guest.call<call::vgpuBye>({0}, nullptr, {}, 3) == CUDA_SUCCESS);
+  CHECK(guest.waker.woken.load() == 0);
+  std::atomic_ref(guest.region.slots()[3].sleeping).store(1);
+  CHECK(guest.call<call::vgpuBye>({0}, nullptr, {}, 3) == CUDA_SUCCESS);
+  for (int i = 0; i < 1000 && guest.waker.woken.load() == 0; ++i) std::this_thread::sleep_for(1ms);
+  CHECK(guest.waker.woken.load() == 1);
+}
+
+TEST_CASE("nothing is read without a lease") {
+  FakeCuda cuda;
+  Guest guest(cuda, {}, false);
+  std::this_thread::sleep_for(10ms);
+  guest.publish<call::vgpuBye>({0}, 0);
+  const u32 ticket = guest.ticket();
+  CHECK_FALSE(guest.wait(0, ticket, 50ms));
+  guest.send(ExecutorCommand::Type::run);
+  CHECK(guest.wait(0, ticket));
+}
+
+TEST_CASE("an idle executor gives its lease back, and a doorbell brings it again") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  for (int i = 0; i < 5; ++i) {
+    const auto idle = guest.event();
+    REQUIRE(idle);
+    CHECK(idle->type == ExecutorEvent::Type::idle);
+    CHECK(idle->busy_nanoseconds < 10'000'000'000);
+    CHECK(std::atomic_ref(guest.control->executor_sleeping).load() == 1);
+    CHECK(guest.call<call::cuMemGetInfo>({0}) == CUDA_SUCCESS);
+  }
+  CHECK(guest.stats->sleeps.load() >= 5);
+}
+
+TEST_CASE("the lease is kept until the GPU is drained") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  const u64 device = guest.allocate(4096);
+  const auto stream = guest.make_stream(1);
+  const CUstream native = busy_stream(cuda, guest, stream, device);
+  while (guest.event(50ms)) {
+  }
+  // Asleep, but not idle: the ring is served all the same.
+  CHECK(guest.call<call::cuMemGetInfo>({0}) == CUDA_SUCCESS);
+  CHECK_FALSE(guest.event(50ms));
+  cuda.release(native);
+  const auto idle = guest.event();
+  REQUIRE(idle);
+  CHECK(idle->type == ExecutorEvent::Type::idle);
+}
+
+TEST_CASE("a lease is given up when the daemon says so, whatever lies in the ring") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  while (guest.event(100ms)) {
+  }
+  guest.send(ExecutorCommand::Type::run);
+  const u64 device = guest.allocate(4096);
+  const auto stream = guest.make_stream(1);
+  const CUstream native = busy_stream(cuda, guest, stream, device);
+  guest.send(ExecutorCommand::Type::yield);
+  std::this_thread::sleep_for(20ms);
+  guest.writer = RingWriter(guest.writer);
+  guest.publish<call::vgpuBye>({0}, 0);
+  const u32 ticket = guest.ticket();
+  CHECK_FALSE(guest.wait(0, ticket, 50ms));
+  cuda.release(native);
+  const auto idle = guest.event(ExecutorEvent::Type::idle);
+  REQUIRE(idle);
+  CHECK(std::string(idle->text.data()) == "pending");
+  CHECK_FALSE(guest.wait(0, ticket, 20ms));
+  guest.send(ExecutorCommand::Type::run);
+  CHECK(guest.wait(0, ticket));
+}
+
+TEST_CASE("a host function's answer is read even while the lease is given up") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  guest.publish<call::vgpuNextHostFunction>({0}, 30);
+  const u32 asked = guest.ticket();
+  guest.publish<call::cuLaunchHostFunc>({{0}, 1});
+  REQUIRE(guest.wait(30, asked));
+  guest.send(ExecutorCommand::Type::yield);
+  std::this_thread::sleep_for(20ms);
+  guest.publish<call::vgpuHostFunctionDone>({1});
+  CHECK(guest.event(ExecutorEvent::Type::idle));
+}
+
+TEST_CASE("a lease ends by itself when its time is over") {
+  FakeCuda cuda;
+  Guest guest(cuda, {}, false);
+  guest.send(ExecutorCommand::Type::run, 20'000);
+  std::atomic<bool> stop{false};
+  // A guest that never lets the ring run empty.
+  std::thread busy([&] {
+    while (!stop) guest.publish<call::vgpuHostFunctionDone>({1});
+  });
+  const auto idle = guest.event();
+  stop = true;
+  guest.send(ExecutorCommand::Type::run);
+  busy.join();
+  REQUIRE(idle);
+  CHECK(idle->type == ExecutorEvent::Type::idle);
+  CHECK(idle->busy_nanoseconds > 100'000);
+}
+
+TEST_CASE("a stop reads what is in the ring and does not wait for the GPU") {
+  FakeCuda cuda;
+  Guest guest(cuda, {}, false);
+  guest.publish<call::vgpuUnsupported>({0}, VGPU_NO_SLOT, bytes_of("cuGraphCreate"));
+  guest.stop();
+  CHECK(guest.stats->calls_processed.load() == 1);
+}
+
+TEST_CASE("without its daemon a session ends") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.settle();
+  shutdown(guest.daemon_fd, SHUT_RDWR);
+  guest.join();
+  CHECK(guest.state() == VGPU_STATE_ENDED);
+  CHECK(guest.reason() == VGPU_END_DAEMON_STOPPED);
+}
