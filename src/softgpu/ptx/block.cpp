@@ -65,6 +65,11 @@ void start_warp(Warp& w, Block& block, u32 index) {
   const u64 workspace = launch.cooperative ? kGridWindow : 0;
   fill(s.envreg1, static_cast<u32>(workspace >> 32));
   fill(s.envreg2, static_cast<u32>(workspace));
+  const u32 reserved = (grid.shared_bytes + 15) / 16 * 16;
+  fill(s.reserved_begin, reserved);
+  fill(s.reserved_first, reserved);
+  fill(s.reserved_second, reserved + kReservedShared / 2);
+  fill(s.reserved_end, reserved + grid.reserved_shared);
   fill(s.zero, 0);
   fill(s.one, 1);
   s.never = 0;
@@ -78,7 +83,8 @@ void Block::start(Grid& owner, std::uint64_t block_index) {
   ctaid[0] = static_cast<u32>(block_index % size.x);
   ctaid[1] = static_cast<u32>(block_index / size.x % size.y);
   ctaid[2] = static_cast<u32>(block_index / size.x / size.y);
-  shared.resize(owner.shared_bytes);
+  shared.resize(owner.reserved_shared == 0 ? owner.shared_bytes
+                                           : (owner.shared_bytes + 15) / 16 * 16 + owner.reserved_shared);
   while (warps.size() < owner.warps) warps.push_back(std::make_unique<Warp>());
   arrived.assign(std::size_t{kBarriers} * owner.warps, 0);
   barriers = {};

@@ -47,8 +47,11 @@ Ref steady_special(std::string_view name, std::string_view member) noexcept {
       {"%envreg2", offsetof(Specials, envreg2)},
       {"%cluster_ctarank", offsetof(Specials, zero)},
       {"%cluster_nctarank", offsetof(Specials, one)},
-      {"%reserved_smem_offset_begin", offsetof(Specials, zero)},
-      {"%reserved_smem_offset_end", offsetof(Specials, zero)},
+      {"%reserved_smem_offset_begin", offsetof(Specials, reserved_begin)},
+      {"%reserved_smem_offset_0", offsetof(Specials, reserved_first)},
+      {"%reserved_smem_offset_1", offsetof(Specials, reserved_second)},
+      {"%reserved_smem_offset_end", offsetof(Specials, reserved_end)},
+      {"%reserved_smem_offset_cap", offsetof(Specials, reserved_end)},
   };
   for (const Entry& entry : kEntries) {
     if (entry.name == name) return special_ref(entry.offset);
@@ -185,6 +188,7 @@ Ref Builder::adapt(Ref ref, Type declared, Type wanted) {
 
 Ref Builder::special(const ast::Operand& operand) {
   if (operand.name == "%gridid") return special_ref(offsetof(Specials, gridid));
+  if (operand.name.starts_with("%reserved_smem")) out_.uses_reserved_shared = true;
   if (operand.name.starts_with("%envreg")) {
     if (operand.name == "%envreg1" || operand.name == "%envreg2") out_.uses_grid_workspace = true;
   }

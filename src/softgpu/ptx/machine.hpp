@@ -26,6 +26,7 @@ struct alignas(64) Specials {
   Narrow laneid, warpid, nwarpid, smid, nsmid;
   Narrow lanemask_eq, lanemask_le, lanemask_lt, lanemask_ge, lanemask_gt;
   Narrow dynamic_smem_size, total_smem_size, dynamic_shared, envreg1, envreg2;
+  Narrow reserved_begin, reserved_first, reserved_second, reserved_end;
   Narrow zero, one;
   std::uint32_t never;  ///< a predicate
 };
@@ -107,6 +108,7 @@ struct Grid {
   std::uint32_t warps = 0;
   std::uint32_t static_shared = 0;
   std::uint32_t shared_bytes = 0;
+  std::uint32_t reserved_shared = 0;  ///< bytes behind those, for cooperative_groups
   std::uint64_t id = 0;
   /// What cooperative_groups' grid sync keeps its count in: its address is read from %envreg1 and 2.
   alignas(64) std::array<std::byte, 64> workspace{};

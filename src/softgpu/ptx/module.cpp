@@ -274,6 +274,7 @@ void Compiler::describe_kernels() {
           one == i || std::find(function.callees.begin(), function.callees.end(), one) != function.callees.end();
       info.local_bytes = std::max(info.local_bytes, callee.local_bytes);
       info.registers = std::max(info.registers, callee.registers);
+      function.uses_reserved_shared = function.uses_reserved_shared || callee.uses_reserved_shared;
       info.uses_grid_sync = info.uses_grid_sync || callee.uses_grid_workspace;
       if (!broken && callee.broken && (direct || !function.calls_indirectly)) broken = callee.broken;
       if (!broken && !callee.defined) {

@@ -200,6 +200,7 @@ Outcome PoolImpl::run(const Launch& launch) {
   job.grid.static_shared = info.static_shared_bytes;
   job.grid.shared_bytes =
       launch.dynamic_shared_bytes == 0 ? info.static_shared_bytes : static_cast<std::uint32_t>(shared);
+  job.grid.reserved_shared = job.grid.function->uses_reserved_shared ? kReservedShared : 0;
   job.grid.id = next_grid_.fetch_add(1, std::memory_order_relaxed);
   std::unique_lock lock(mutex_);
   jobs_.push_back(&job);

@@ -32,6 +32,8 @@ inline constexpr Ref kNoRef = ~Ref{0};
 inline constexpr std::uint32_t kLanes = 32;
 inline constexpr std::uint32_t kNarrow = kLanes * 4;  ///< bytes of an operand of up to 32 bits
 inline constexpr std::uint32_t kWide = kLanes * 8;    ///< bytes of an operand of 64 bits
+/// Shared memory that a GPU keeps for itself and that %reserved_smem_offset_* name (PTX ISA, special registers).
+inline constexpr std::uint32_t kReservedShared = 1024;
 inline constexpr std::uint32_t kMaxOperandBytes = 1u << 28;
 
 /// Addresses that stand for the spaces without an address of their own. They lie above every user address of Linux.
@@ -142,6 +144,7 @@ struct Function {
   std::vector<std::uint32_t> callees;
   bool calls_indirectly = false;
   bool uses_grid_workspace = false;
+  bool uses_reserved_shared = false;  ///< itself; of a kernel: or a function that it reaches
   std::uint32_t register_bytes = 0;
   std::uint32_t registers = 0;
   std::uint32_t local_bytes = 0;

@@ -10,9 +10,11 @@ namespace vgpu::softgpu::ptx::test {
 namespace {
 
 Loaded kernel(std::string_view body) {
-  Loaded loaded(".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 p)\n{\n"
-                ".reg .pred %p<4>;\n.reg .b32 %r<10>;\n.reg .b64 %rd<10>;\n.shared .align 8 .b8 s[64];\n"
-                ".local .align 8 .b8 l[64];\nld.param.u64 %rd0, [p];\n" + std::string(body) + "\nret;\n}\n");
+  Loaded loaded(
+      ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 p)\n{\n"
+      ".reg .pred %p<4>;\n.reg .b32 %r<10>;\n.reg .b64 %rd<10>;\n.shared .align 8 .b8 s[64];\n"
+      ".local .align 8 .b8 l[64];\nld.param.u64 %rd0, [p];\n" +
+      std::string(body) + "\nret;\n}\n");
   INFO(loaded.diagnostic().message << loaded.diagnostic().line);
   REQUIRE(loaded.good());
   REQUIRE(loaded.module().broken(0) == nullptr);
@@ -28,9 +30,10 @@ Outcome run_with(std::string_view body, std::uint64_t parameter) {
 
 TEST_CASE("a stray global access is an illegal address", "[faults]") {
   const Memory memory(512);
-  for (const char* body : {"st.global.u32 [%rd0+512], %r0;", "ld.global.u64 %rd1, [%rd0+512];", "ld.u32 %r1, [%rd0+-4];",
-                           "atom.global.add.u32 %r1, [%rd0+512], 1;", "st.global.u32 [16], %r0;",
-                           "ld.global.v4.u32 {%r1,%r2,%r3,%r4}, [%rd0+512];", "red.add.f32 [%rd0+1024], 0f00000000;"}) {
+  for (const char* body :
+       {"st.global.u32 [%rd0+512], %r0;", "ld.global.u64 %rd1, [%rd0+512];", "ld.u32 %r1, [%rd0+-4];",
+        "atom.global.add.u32 %r1, [%rd0+512], 1;", "st.global.u32 [16], %r0;",
+        "ld.global.v4.u32 {%r1,%r2,%r3,%r4}, [%rd0+512];", "red.add.f32 [%rd0+1024], 0f00000000;"}) {
     const Outcome outcome = run_with(body, memory.address());
     INFO(body);
     REQUIRE(outcome.fault == Fault::illegal_address);
@@ -45,8 +48,9 @@ TEST_CASE("a stray global access is an illegal address", "[faults]") {
 
 TEST_CASE("one lane that strays is named", "[faults]") {
   const Memory memory(512);
-  const Outcome outcome = run_with(
-      "mov.u32 %r1, %tid.x; mul.wide.u32 %rd1, %r1, 32; add.u64 %rd2, %rd0, %rd1; st.global.u32 [%rd2], %r1;", memory.address());
+  const Outcome outcome =
+      run_with("mov.u32 %r1, %tid.x; mul.wide.u32 %rd1, %r1, 32; add.u64 %rd2, %rd0, %rd1; st.global.u32 [%rd2], %r1;",
+               memory.address());
   REQUIRE(outcome.fault == Fault::illegal_address);
   REQUIRE(outcome.detail.find("thread (16,0,0)") != std::string::npos);
 }
@@ -62,17 +66,21 @@ TEST_CASE("bounds of shared and local memory and of parameters", "[faults]") {
   REQUIRE(run_with("st.shared.u32 [s+60], %r0; ld.shared.u32 %r1, [s];", 0).fault == Fault::none);
   REQUIRE(run_with("st.shared.u32 [s+64], %r0;", 0).fault == Fault::illegal_address);
   REQUIRE(run_with("mov.u64 %rd1, s; ld.shared.u32 %r1, [%rd1+-4];", 0).fault == Fault::illegal_address);
-  REQUIRE(run_with("mov.u64 %rd1, s; cvta.shared.u64 %rd1, %rd1; st.u32 [%rd1+4096], %r1;", 0).fault == Fault::illegal_address);
+  REQUIRE(run_with("mov.u64 %rd1, s; cvta.shared.u64 %rd1, %rd1; st.u32 [%rd1+4096], %r1;", 0).fault ==
+          Fault::illegal_address);
   REQUIRE(run_with("mov.u64 %rd1, l; st.local.u32 [%rd1+524288], %r1;", 0).fault == Fault::illegal_address);
-  REQUIRE(run_with("mov.u64 %rd1, p; cvta.param.u64 %rd1, %rd1; ld.u32 %r1, [%rd1+8];", 0).fault == Fault::illegal_address);
-  REQUIRE(run_with("mov.u64 %rd1, p; cvta.param.u64 %rd1, %rd1; st.u32 [%rd1], %r1;", 0).fault == Fault::illegal_address);
+  REQUIRE(run_with("mov.u64 %rd1, p; cvta.param.u64 %rd1, %rd1; ld.u32 %r1, [%rd1+8];", 0).fault ==
+          Fault::illegal_address);
+  REQUIRE(run_with("mov.u64 %rd1, p; cvta.param.u64 %rd1, %rd1; st.u32 [%rd1], %r1;", 0).fault ==
+          Fault::illegal_address);
   REQUIRE(run_with("mov.u64 %rd1, -8; ld.u64 %rd2, [%rd1];", 0).fault == Fault::illegal_address);
 }
 
 TEST_CASE("trap, and what has no meaning", "[faults]") {
   REQUIRE(run_with("trap;", 0).fault == Fault::trap);
   REQUIRE(run_with("mov.u32 %r1, 99; barrier.sync %r1;", 0).fault == Fault::illegal_instruction);
-  REQUIRE(run_with("mov.u64 %rd1, 12345; q: .callprototype _ (); call %rd1, q;", 0).fault == Fault::illegal_instruction);
+  REQUIRE(run_with("mov.u64 %rd1, 12345; q: .callprototype _ (); call %rd1, q;", 0).fault ==
+          Fault::illegal_instruction);
 }
 
 TEST_CASE("threads that wait for ever are told so", "[faults]") {

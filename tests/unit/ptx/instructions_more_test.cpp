@@ -10,20 +10,27 @@ TEST_CASE("moves and special registers", "[instructions]") {
   CHECK(value("mov.b64 %outd, {1, 2};") == 0x200000001u);
   CHECK(value("mov.b64 {%r1, %r2}, 0x200000001; add.u32 %out, %r1, %r2;") == 3);
   CHECK(value("mov.b32 {%h1, %h2}, 0x00020001; cvt.u32.u16 %out, %h2;") == 2);
-  CHECK(value("mov.b64 %rd1, 0x0004000300020001; mov.b64 {%h1,%h2,%h3,%h4}, %rd1; mov.b32 %out, {%h4, %h1};") == 0x00010004u);
-  CHECK(value("mov.u32 %r1, 7; mov.u32 %r2, 9; mov.b64 %rd1, {%r1, %r2}; mov.b64 {%r2, %r1}, %rd1; sub.u32 %out, %r1, %r2;") == 2);
+  CHECK(value("mov.b64 %rd1, 0x0004000300020001; mov.b64 {%h1,%h2,%h3,%h4}, %rd1; mov.b32 %out, {%h4, %h1};") ==
+        0x00010004u);
+  CHECK(value("mov.u32 %r1, 7; mov.u32 %r2, 9; mov.b64 %rd1, {%r1, %r2}; mov.b64 {%r2, %r1}, %rd1; sub.u32 %out, %r1, "
+              "%r2;") == 2);
   CHECK(value("mov.u32 %out, %ntid.x;") == 32);
   CHECK(value("mov.u32 %out, %nwarpid;") == 1);
   CHECK(value("mov.u32 %out, WARP_SZ;") == 32);
-  CHECK(value("mov.u32 %out, %total_smem_size;") == 1024);
-  CHECK(value("mov.u64 %rd1, %clock64; mov.u64 %rd2, %globaltimer; setp.ne.u64 %p1, %rd2, 0; selp.u32 %out, 1, 0, %p1;") == 1);
-  const auto ids = lanes("mov.u32 %out, %laneid; mov.u32 %r1, %lanemask_lt; popc.b32 %r1, %r1; sub.u32 %out, %out, %r1;");
+  CHECK(value("mov.u32 %r1, scratch; mov.u32 %out, %total_smem_size;") == 1024);
+  CHECK(
+      value(
+          "mov.u64 %rd1, %clock64; mov.u64 %rd2, %globaltimer; setp.ne.u64 %p1, %rd2, 0; selp.u32 %out, 1, 0, %p1;") ==
+      1);
+  const auto ids =
+      lanes("mov.u32 %out, %laneid; mov.u32 %r1, %lanemask_lt; popc.b32 %r1, %r1; sub.u32 %out, %out, %r1;");
   for (const auto id : ids) CHECK(id == 0);
   const auto masks = lanes("mov.u32 %r1, %lanemask_ge; mov.u32 %r2, %lanemask_eq; and.b32 %out, %r1, %r2;");
   for (unsigned i = 0; i < 32; ++i) CHECK(masks[i] == 1u << i);
   CHECK(value("cvta.to.global.u64 %rd1, %rd0; isspacep.global %p1, %rd1; selp.u32 %out, 1, 0, %p1;") == 1);
-  CHECK(value("mov.u64 %rd1, scratch; cvta.shared.u64 %rd1, %rd1; isspacep.shared %p1, %rd1; isspacep.global %p2, %rd1; "
-              "selp.u32 %r1, 1, 0, %p1; selp.u32 %r2, 2, 0, %p2; add.u32 %out, %r1, %r2;") == 1);
+  CHECK(
+      value("mov.u64 %rd1, scratch; cvta.shared.u64 %rd1, %rd1; isspacep.shared %p1, %rd1; isspacep.global %p2, %rd1; "
+            "selp.u32 %r1, 1, 0, %p1; selp.u32 %r2, 2, 0, %p2; add.u32 %out, %r1, %r2;") == 1);
 }
 
 TEST_CASE("loads and stores", "[instructions]") {
@@ -41,12 +48,15 @@ TEST_CASE("loads and stores", "[instructions]") {
   CHECK(value("st.global.v2.b64 [%rd0], {5, 6}; ld.global.u64 %outd, [%rd0+8];") == 6);
   CHECK(value("mov.u32 %r1, 0x12345; st.global.u8 [%rd0], %r1; ld.global.u32 %out, [%rd0];") == 0x03020145u);
   CHECK(value("st.shared.u32 [scratch+16], 99; mov.u32 %r1, scratch; ld.shared.u32 %out, [%r1+16];") == 99);
-  CHECK(value("st.shared.u32 [scratch], 98; mov.u64 %rd1, scratch; cvta.shared.u64 %rd2, %rd1; ld.u32 %out, [%rd2];") == 98);
-  const auto spread = lanes("mul.wide.u32 %rd1, %r0, 4; add.u64 %rd1, %rd0, %rd1; ld.global.u8 %r1, [%rd1]; mov.b32 %out, %r1;");
+  CHECK(value("st.shared.u32 [scratch], 98; mov.u64 %rd1, scratch; cvta.shared.u64 %rd2, %rd1; ld.u32 %out, [%rd2];") ==
+        98);
+  const auto spread =
+      lanes("mul.wide.u32 %rd1, %r0, 4; add.u64 %rd1, %rd0, %rd1; ld.global.u8 %r1, [%rd1]; mov.b32 %out, %r1;");
   for (unsigned i = 0; i < 32; ++i) CHECK(spread[i] == 4 * i);
-  const auto local = lanes("{ .local .align 4 .b8 mine[16]; mov.u64 %rd1, mine; st.local.u32 [%rd1+4], %r0; "
-                           "cvta.local.u64 %rd2, %rd1; ld.u32 %r1, [%rd2+4]; st.local.u32 [mine], 100; ld.local.u32 %r2, [mine]; "
-                           "add.u32 %out, %r1, %r2; }");
+  const auto local = lanes(
+      "{ .local .align 4 .b8 mine[16]; mov.u64 %rd1, mine; st.local.u32 [%rd1+4], %r0; "
+      "cvta.local.u64 %rd2, %rd1; ld.u32 %r1, [%rd2+4]; st.local.u32 [mine], 100; ld.local.u32 %r2, [mine]; "
+      "add.u32 %out, %r1, %r2; }");
   for (unsigned i = 0; i < 32; ++i) CHECK(local[i] == 100 + i);
   CHECK(value("mov.u64 %rd1, scratch; cp.async.ca.shared.global [%rd1], [%rd0+4], 4; cp.async.commit_group; "
               "cp.async.wait_group 0; ld.shared.u32 %out, [scratch];") == 0x07060504u);
@@ -56,26 +66,39 @@ TEST_CASE("loads and stores", "[instructions]") {
 
 TEST_CASE("atomics", "[instructions]") {
   const auto all = [](const char* code) { return lanes(code); };
-  CHECK(value("st.global.u32 [%rd0], 0; atom.global.add.u32 %r1, [%rd0], 2; bar.warp.sync -1; ld.global.u32 %out, [%rd0];") == 64);
+  CHECK(value("st.global.u32 [%rd0], 0; atom.global.add.u32 %r1, [%rd0], 2; bar.warp.sync -1; ld.global.u32 %out, "
+              "[%rd0];") == 64);
   CHECK(value("red.shared.add.u32 [scratch], 3; bar.sync 0; ld.shared.u32 %out, [scratch];") == 96);
-  CHECK(value("st.shared.u64 [scratch], 0; bar.sync 0; cvt.u64.u32 %rd1, %r0; atom.shared.max.u64 %rd2, [scratch], %rd1; bar.sync 0; "
+  CHECK(value("st.shared.u64 [scratch], 0; bar.sync 0; cvt.u64.u32 %rd1, %r0; atom.shared.max.u64 %rd2, [scratch], "
+              "%rd1; bar.sync 0; "
               "ld.shared.u64 %outd, [scratch];") == 31);
-  CHECK(value("st.shared.s32 [scratch], 0; bar.sync 0; neg.s32 %r1, %r0; red.shared.min.s32 [scratch], %r1; bar.sync 0; "
-              "ld.shared.u32 %out, [scratch];") == 0xffffffe1u);
-  CHECK(value("st.shared.f32 [scratch], 0f00000000; bar.sync 0; atom.shared.add.f32 %f1, [scratch], 0f3F000000; bar.sync 0; "
+  CHECK(
+      value("st.shared.s32 [scratch], 0; bar.sync 0; neg.s32 %r1, %r0; red.shared.min.s32 [scratch], %r1; bar.sync 0; "
+            "ld.shared.u32 %out, [scratch];") == 0xffffffe1u);
+  CHECK(value("st.shared.f32 [scratch], 0f00000000; bar.sync 0; atom.shared.add.f32 %f1, [scratch], 0f3F000000; "
+              "bar.sync 0; "
               "ld.shared.u32 %out, [scratch];") == std::bit_cast<std::uint32_t>(16.0f));
-  CHECK(value("st.global.u64 [%rd0], 0; bar.sync 0; red.relaxed.gpu.global.add.f64 [%rd0], 0d3FF0000000000000; bar.sync 0; "
-              "ld.global.u64 %outd, [%rd0];") == std::bit_cast<std::uint64_t>(32.0));
-  CHECK(value("st.shared.u32 [scratch], 0; bar.sync 0; atom.shared.inc.u32 %r1, [scratch], 9; bar.sync 0; ld.shared.u32 %out, [scratch];") == 2);
-  CHECK(value("st.shared.u32 [scratch], 5; bar.sync 0; atom.shared.dec.u32 %r1, [scratch], 7; bar.sync 0; ld.shared.u32 %out, [scratch];") == 5);
-  CHECK(value("mov.b16 %h1, 0x0504; st.shared.u32 [scratch], 0x05040504; mov.b16 %h2, 0x1111; bar.sync 0; atom.shared.cas.b16 %h3, "
+  CHECK(
+      value(
+          "st.global.u64 [%rd0], 0; bar.sync 0; red.relaxed.gpu.global.add.f64 [%rd0], 0d3FF0000000000000; bar.sync 0; "
+          "ld.global.u64 %outd, [%rd0];") == std::bit_cast<std::uint64_t>(32.0));
+  CHECK(value("st.shared.u32 [scratch], 0; bar.sync 0; atom.shared.inc.u32 %r1, [scratch], 9; bar.sync 0; "
+              "ld.shared.u32 %out, [scratch];") == 2);
+  CHECK(value("st.shared.u32 [scratch], 5; bar.sync 0; atom.shared.dec.u32 %r1, [scratch], 7; bar.sync 0; "
+              "ld.shared.u32 %out, [scratch];") == 5);
+  CHECK(value("mov.b16 %h1, 0x0504; st.shared.u32 [scratch], 0x05040504; mov.b16 %h2, 0x1111; bar.sync 0; "
+              "atom.shared.cas.b16 %h3, "
               "[scratch+2], %h1, %h2; bar.sync 0; ld.shared.u32 %out, [scratch];") == 0x11110504u);
-  CHECK(value("st.shared.u32 [scratch], 0; bar.sync 0; atom.shared.add.noftz.f16x2 %r1, [scratch], 0x3c003800; bar.sync 0; "
-              "ld.shared.u32 %out, [scratch];") == 0x50004c00u);
+  CHECK(
+      value(
+          "st.shared.u32 [scratch], 0; bar.sync 0; atom.shared.add.noftz.f16x2 %r1, [scratch], 0x3c003800; bar.sync 0; "
+          "ld.shared.u32 %out, [scratch];") == 0x50004c00u);
   CHECK(value("st.shared.u32 [scratch], 0; bar.sync 0; shl.b32 %r1, 1, %r0; atom.or.b32 %r2, [%rd0], %r1; "
               "atom.shared.xor.b32 %r2, [scratch], %r1; bar.sync 0; ld.shared.u32 %out, [scratch];") == 0xffffffffu);
   std::uint64_t seen = 0;
-  for (const std::uint64_t old : all("st.shared.u32 [scratch], 32; bar.sync 0; atom.shared.exch.b32 %out, [scratch], %r0;")) seen |= std::uint64_t{1} << old;
+  for (const std::uint64_t old :
+       all("st.shared.u32 [scratch], 32; bar.sync 0; atom.shared.exch.b32 %out, [scratch], %r0;"))
+    seen |= std::uint64_t{1} << old;
   CHECK(std::popcount(seen) == 32);
 }
 
@@ -89,7 +112,8 @@ TEST_CASE("branches and calls", "[instructions]") {
     C: mov.u32 %out, 30;
     E: add.u32 %out, %out, 1;)");
   for (unsigned i = 0; i < 32; ++i) CHECK(table[i] == 10 * (i % 3 + 1) + 1);
-  const auto loop = lanes("mov.u32 %r1, 0; L: add.u32 %out, %out, %r1; add.u32 %r1, %r1, 1; setp.le.u32 %p1, %r1, %r0; @%p1 bra L;");
+  const auto loop =
+      lanes("mov.u32 %r1, 0; L: add.u32 %out, %out, %r1; add.u32 %r1, %r1, 1; setp.le.u32 %p1, %r1, %r0; @%p1 bra L;");
   for (unsigned i = 0; i < 32; ++i) CHECK(loop[i] == i * (i + 1) / 2);
   // The same label in two blocks.
   CHECK(value("{ bra M; add.u32 %out, %out, 1; M: } { bra M; add.u32 %out, %out, 2; M: } add.u32 %out, %out, 4;") == 4);
@@ -106,8 +130,9 @@ TEST_CASE("exchange between lanes", "[instructions]") {
   for (unsigned i = 0; i < 32; ++i) CHECK(got[i] == i / 8 * 8 + 2);
   got = lanes("setp.lt.u32 %p1, %r0, 5; vote.sync.ballot.b32 %out, %p1, -1;");
   CHECK(got[9] == 31);
-  got = lanes("setp.lt.u32 %p1, %r0, 5; vote.sync.all.pred %p2, %p1, -1; vote.sync.any.pred %p3, !%p1, -1; "
-              "selp.u32 %r1, 1, 0, %p2; selp.u32 %r2, 2, 0, %p3; add.u32 %out, %r1, %r2;");
+  got = lanes(
+      "setp.lt.u32 %p1, %r0, 5; vote.sync.all.pred %p2, %p1, -1; vote.sync.any.pred %p3, !%p1, -1; "
+      "selp.u32 %r1, 1, 0, %p2; selp.u32 %r2, 2, 0, %p3; add.u32 %out, %r1, %r2;");
   CHECK(got[9] == 2);
   got = lanes("shr.u32 %r1, %r0, 3; match.any.sync.b32 %out, %r1, -1;");
   for (unsigned i = 0; i < 32; ++i) CHECK(got[i] == 0xffu << i / 8 * 8);
@@ -123,12 +148,14 @@ TEST_CASE("exchange between lanes", "[instructions]") {
   CHECK(got[0] == 1);
   CHECK(got[1] == 0);
   // Both sides of a branch meet in one exchange that each lane names.
-  got = lanes("setp.lt.u32 %p1, %r0, 16; @%p1 bra A; add.u32 %r1, %r0, 50; bra B; A: add.u32 %r1, %r0, 10; B: "
-              "shfl.sync.bfly.b32 %out, %r1, 16, 0x1f, -1;");
+  got = lanes(
+      "setp.lt.u32 %p1, %r0, 16; @%p1 bra A; add.u32 %r1, %r0, 50; bra B; A: add.u32 %r1, %r0, 10; B: "
+      "shfl.sync.bfly.b32 %out, %r1, 16, 0x1f, -1;");
   for (unsigned i = 0; i < 32; ++i) CHECK(got[i] == (i < 16 ? i + 16 + 50 : i - 16 + 10));
   // Lanes wait for each other at different instructions.
-  got = lanes("setp.lt.u32 %p1, %r0, 16; @%p1 bra A; st.shared.u32 [scratch], 5; bar.warp.sync -1; bra B; "
-              "A: bar.warp.sync -1; ld.shared.u32 %out, [scratch]; B:");
+  got = lanes(
+      "setp.lt.u32 %p1, %r0, 16; @%p1 bra A; st.shared.u32 [scratch], 5; bar.warp.sync -1; bra B; "
+      "A: bar.warp.sync -1; ld.shared.u32 %out, [scratch]; B:");
   CHECK(got[3] == 5);
 }
 

@@ -142,7 +142,8 @@ TEST_CASE("float arithmetic", "[instructions]") {
       {"sub.sat.f32 %f1, 0f40000000, 0f40400000; mov.b32 %out, %f1;", 0},
       {"fma.rn.f32 %f1, 0f3F800001, 0f3F800001, 0fBF800002; mov.b32 %out, %f1;", f32(0x1p-46f)},
       {"fma.rz.f32 %f1, 0f3F800001, 0f3F800001, 0f00000000; mov.b32 %out, %f1;", 0x3f800002u},
-      {"fma.rp.f64 %fd1, 0d3FF0000000000001, 0d3FF0000000000001, 0d0000000000000000; mov.b64 %outd, %fd1;", 0x3ff0000000000003u},
+      {"fma.rp.f64 %fd1, 0d3FF0000000000001, 0d3FF0000000000001, 0d0000000000000000; mov.b64 %outd, %fd1;",
+       0x3ff0000000000003u},
       {"div.rn.f32 %f1, 0f3F800000, 0f40400000; mov.b32 %out, %f1;", f32(1.0f / 3.0f)},
       {"div.rz.f64 %fd1, 0d3FF0000000000000, 0d4008000000000000; mov.b64 %outd, %fd1;", 0x3fd5555555555555u},
       {"div.full.f32 %f1, 0f40C00000, 0f40400000; mov.b32 %out, %f1;", f32(2.0f)},
@@ -251,7 +252,9 @@ TEST_CASE("comparisons", "[instructions]") {
       {"mov.b16 %h1, 0x3c00; mov.b16 %h2, 0x4000; setp.lt.f16 %p1, %h1, %h2; selp.b32 %out, 1, 0, %p1;", 1},
       {"setp.lt.f16x2 %p1|%p2, 0x40003c00, 0x3c004000; selp.b32 %out, 1, 0, %p1;", 1},
       {"set.lt.f16x2.f16x2 %out, 0x40003c00, 0x3c004000;", 0x3c00},
-      {"setp.eq.s32 %p1, 1, 2; not.pred %p2, %p1; and.pred %p3, %p2, %p2; xor.pred %p3, %p3, %p1; selp.b32 %out, 1, 0, %p3;", 1},
+      {"setp.eq.s32 %p1, 1, 2; not.pred %p2, %p1; and.pred %p3, %p2, %p2; xor.pred %p3, %p3, %p1; selp.b32 %out, 1, 0, "
+       "%p3;",
+       1},
       {"setp.eq.s32 %p1, 1, 2; mov.pred %p2, %p1; @!%p2 mov.u32 %out, 5;", 5},
   });
 }

@@ -1,6 +1,6 @@
-#include <catch2/catch.hpp>
 #include <algorithm>
 #include <bit>
+#include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
 
@@ -25,14 +25,24 @@ int walk(int lane, int rounds) {
       }
     }
     switch ((x + lane) % 6) {
-      case 0: x += 1; break;
-      case 1: x ^= lane; break;
-      case 2: x -= 2; [[fallthrough]];
-      case 3: x += std::popcount(static_cast<unsigned>(x)); break;
+      case 0:
+        x += 1;
+        break;
+      case 1:
+        x ^= lane;
+        break;
+      case 2:
+        x -= 2;
+        [[fallthrough]];
+      case 3:
+        x += std::popcount(static_cast<unsigned>(x));
+        break;
       case 4:
         if (lane > 20 && i > 5) return x;
         break;
-      default: x = x < 0 ? -x : x; break;
+      default:
+        x = x < 0 ? -x : x;
+        break;
     }
     x &= 0xffff;
   }
@@ -98,7 +108,8 @@ TEST_CASE("blocks of a cooperative launch wait for each other", "[kernels]") {
   const Memory cells(kBlocks * 4);
   const Memory out(kBlocks * 4);
   REQUIRE(loaded.module().kernels()[loaded.kernel("grid_sync")].uses_grid_sync);
-  require_good(run(loaded, "grid_sync", {kBlocks, 1, 1}, {64, 1, 1}, Arguments().add(cells.address()).add(out.address()), 0, true));
+  require_good(run(loaded, "grid_sync", {kBlocks, 1, 1}, {64, 1, 1},
+                   Arguments().add(cells.address()).add(out.address()), 0, true));
   for (unsigned i = 0; i < kBlocks; ++i) REQUIRE(out.as<int>()[i] == kBlocks * (kBlocks + 1) / 2);
 }
 
@@ -117,13 +128,16 @@ TEST_CASE("the math library in double", "[kernels]") {
   const Memory in(sizeof inputs);
   const Memory out(kCount * 12 * 8);
   std::copy_n(inputs, kCount, in.as<double>());
-  require_good(run(loaded, "double_math", {1, 1, 1}, {32, 1, 1}, Arguments().add(in.address()).add(out.address()).add(kCount)));
+  require_good(
+      run(loaded, "double_math", {1, 1, 1}, {32, 1, 1}, Arguments().add(in.address()).add(out.address()).add(kCount)));
   for (int i = 0; i < kCount; ++i) {
     const double x = inputs[i];
-    const double expected[12] = {std::sqrt(x), std::exp(-x), std::log(x), std::sin(x), std::cos(x), std::pow(x, 1.7),
-                                 std::tanh(x), 1 / x, std::fma(x, x, -1.0),
-                                 std::floor(x) + std::ceil(x) + std::rint(x) + std::trunc(x), std::atan2(x, 2.0),
-                                 std::fmod(x, 0.3) + std::cbrt(x)};
+    const double expected[12] = {std::sqrt(x),         std::exp(-x),
+                                 std::log(x),          std::sin(x),
+                                 std::cos(x),          std::pow(x, 1.7),
+                                 std::tanh(x),         1 / x,
+                                 std::fma(x, x, -1.0), std::floor(x) + std::ceil(x) + std::rint(x) + std::trunc(x),
+                                 std::atan2(x, 2.0),   std::fmod(x, 0.3) + std::cbrt(x)};
     for (int k = 0; k < 12; ++k) {
       INFO("function " << k << " of " << x);
       REQUIRE(out.as<double>()[12 * i + k] == Approx(expected[k]).epsilon(1e-14).margin(1e-300));
@@ -141,13 +155,16 @@ TEST_CASE("the math library in float", "[kernels]") {
   const Memory in(sizeof inputs);
   const Memory out(kCount * 10 * 4);
   std::copy_n(inputs, kCount, in.as<float>());
-  require_good(run(loaded, "float_math", {1, 1, 1}, {32, 1, 1}, Arguments().add(in.address()).add(out.address()).add(kCount)));
+  require_good(
+      run(loaded, "float_math", {1, 1, 1}, {32, 1, 1}, Arguments().add(in.address()).add(out.address()).add(kCount)));
   for (int i = 0; i < kCount; ++i) {
     const float x = inputs[i];
     const double wide = static_cast<double>(x);
-    const double expected[10] = {std::sqrt(wide), std::exp(-wide), std::log(wide),
-                                 std::sin(static_cast<double>(x * 1000.0f)), std::cos(wide), std::pow(wide, 1.7),
-                                 std::tanh(wide), 1 / wide, std::erf(wide), wide / 3 + 1 / std::sqrt(wide)};
+    const double expected[10] = {std::sqrt(wide), std::exp(-wide),
+                                 std::log(wide),  std::sin(static_cast<double>(x * 1000.0f)),
+                                 std::cos(wide),  std::pow(wide, 1.7),
+                                 std::tanh(wide), 1 / wide,
+                                 std::erf(wide),  wide / 3 + 1 / std::sqrt(wide)};
     for (int k = 0; k < 10; ++k) {
       INFO("function " << k << " of " << x);
       REQUIRE(static_cast<double>(out.as<float>()[10 * i + k]) == Approx(expected[k]).epsilon(1e-6).margin(1e-7));
@@ -162,7 +179,8 @@ TEST_CASE("integer division and bit counting of 64 bits", "[kernels]") {
   const Memory in(sizeof inputs);
   const Memory out(kCount * 6 * 8);
   std::copy_n(inputs, kCount, in.as<long long>());
-  require_good(run(loaded, "integer_math", {1, 1, 1}, {32, 1, 1}, Arguments().add(in.address()).add(out.address()).add(kCount)));
+  require_good(
+      run(loaded, "integer_math", {1, 1, 1}, {32, 1, 1}, Arguments().add(in.address()).add(out.address()).add(kCount)));
   for (int i = 0; i < kCount; ++i) {
     const long long x = inputs[i];
     const long long y = inputs[(i + 1) % kCount];
@@ -179,7 +197,8 @@ TEST_CASE("integer division and bit counting of 64 bits", "[kernels]") {
     for (unsigned k = 0; k < 32; ++k) reversed |= (static_cast<unsigned>(x) >> k & 1) << (31 - k);
     const int counts = std::popcount(ux) + std::countl_zero(ux) + (uy == 0 ? 0 : std::countr_zero(uy) + 1);
     REQUIRE(got[4] == static_cast<long long>(static_cast<unsigned>(counts) + reversed));
-    REQUIRE(got[5] == static_cast<int>(x) / 7 + static_cast<int>(y) % 13 + static_cast<long long>(static_cast<double>(x) * 0.5));
+    REQUIRE(got[5] ==
+            static_cast<int>(x) / 7 + static_cast<int>(y) % 13 + static_cast<long long>(static_cast<double>(x) * 0.5));
   }
 }
 
@@ -189,7 +208,8 @@ TEST_CASE("half precision", "[kernels]") {
   const Memory in(sizeof inputs);
   const Memory out(4 * 6 * 4);
   std::copy_n(inputs, 4, in.as<float>());
-  require_good(run(loaded, "half_math", {1, 1, 1}, {32, 1, 1}, Arguments().add(in.address()).add(out.address()).add(4)));
+  require_good(
+      run(loaded, "half_math", {1, 1, 1}, {32, 1, 1}, Arguments().add(in.address()).add(out.address()).add(4)));
   for (int i = 0; i < 4; ++i) {
     const float a = inputs[i];
     const float b = inputs[(i + 1) % 4];

@@ -1,9 +1,10 @@
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstdio>
-#include <fcntl.h>
 #include <numeric>
-#include <unistd.h>
 
 #include "kernels_fixture.hpp"
 
@@ -53,7 +54,8 @@ TEST_CASE("reduction with shuffles and atomics", "[kernels]") {
   const Memory values(kCount * 4);
   const Memory total(4);
   std::iota(values.as<int>(), values.as<int>() + kCount, -50);
-  require_good(run(loaded, "reduce", {7, 1, 1}, {192, 1, 1}, Arguments().add(values.address()).add(kCount).add(total.address())));
+  require_good(run(loaded, "reduce", {7, 1, 1}, {192, 1, 1},
+                   Arguments().add(values.address()).add(kCount).add(total.address())));
   REQUIRE(*total.as<int>() == std::accumulate(values.as<int>(), values.as<int>() + kCount, 0));
 }
 

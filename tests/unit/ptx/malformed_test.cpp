@@ -71,12 +71,14 @@ TEST_CASE("sizes out of all reason", "[malformed]") {
   const std::string entry = head + ".visible .entry k(.param .u64 p)\n{\n";
   for (const std::string& text :
        {head + ".global .b8 x[18446744073709551615];", head + ".global .b32 x[4294967296][4294967296][4294967296];",
-        head + ".global .align 3 .b8 x;", head + ".global .b8 x[2] = {1,2,3};", head + ".entry k(.param .b8 p[999999999]) {ret;}",
-        entry + ".local .b8 x[999999999]; ret; }", entry + ".shared .b8 x[999999999]; ret; }",
-        entry + ".reg .b32 %r<4294967295>; ret; }", entry + std::string(5000, '{'),
-        head + ".global .b32 x = " + std::string(100000, '(') + "1;", head + ".global .b32 x = " + std::string(100000, '-') + "1;",
-        head + ".global .b32 x[2] = " + std::string(100000, '{') + "1;", entry + "mov.u32 " + std::string(100000, '{') + ";}",
-        std::string("x"), std::string(), std::string("\0\0\0", 3), std::string(100000, '.')}) {
+        head + ".global .align 3 .b8 x;", head + ".global .b8 x[2] = {1,2,3};",
+        head + ".entry k(.param .b8 p[999999999]) {ret;}", entry + ".local .b8 x[999999999]; ret; }",
+        entry + ".shared .b8 x[999999999]; ret; }", entry + ".reg .b32 %r<4294967295>; ret; }",
+        entry + std::string(5000, '{'), head + ".global .b32 x = " + std::string(100000, '(') + "1;",
+        head + ".global .b32 x = " + std::string(100000, '-') + "1;",
+        head + ".global .b32 x[2] = " + std::string(100000, '{') + "1;",
+        entry + "mov.u32 " + std::string(100000, '{') + ";}", std::string("x"), std::string(), std::string("\0\0\0", 3),
+        std::string(100000, '.')}) {
     const auto result = compile(text);
     INFO(text.substr(0, 200));
     REQUIRE(std::holds_alternative<Diagnostic>(result));
@@ -84,7 +86,9 @@ TEST_CASE("sizes out of all reason", "[malformed]") {
 }
 
 TEST_CASE("a diagnostic says where", "[malformed]") {
-  const auto result = compile(".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k()\n{\n  .reg .b32 %r<4>;\n  add.u32 %r1, ;\n}\n");
+  const auto result = compile(
+      ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k()\n{\n  .reg .b32 %r<4>;\n  add.u32 %r1, "
+      ";\n}\n");
   const auto* diagnostic = std::get_if<Diagnostic>(&result);
   REQUIRE(diagnostic != nullptr);
   REQUIRE(diagnostic->line == 7);
