@@ -50,7 +50,7 @@ int fail(Link& link, CUresult result, std::string_view text) {
 
 void set_up_log(bool log_calls) {
   auto log = std::make_shared<spdlog::logger>("executor", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  log->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  log->set_pattern("time=%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
   log->set_level(log_calls ? spdlog::level::debug : spdlog::level::info);
   log->flush_on(spdlog::level::warn);
   spdlog::set_default_logger(log);
@@ -93,7 +93,7 @@ int run_executor(const Descriptors& descriptors, const std::function<void(int)>&
   if (cuda.cuDeviceGetName(name.data(), static_cast<int>(name.size()) - 1, device) == CUDA_SUCCESS)
     set_text(ready, name.data());
   link.send(ready);
-  session.log->info("{} executor ready device=\"{}\"", log_identity(session), name.data());
+  session.log->debug("msg=\"executor ready\" {} device=\"{}\"", log_identity(session), name.data());
 
   Commands commands(link, session.signal, [&leave] { leave(0); });
   RingLoop loop(session, commands, std::chrono::microseconds(start.spin_microseconds));

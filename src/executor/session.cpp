@@ -3,6 +3,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "common/cuda_errors.hpp"
 #include "common/cuda_names.hpp"
 #include "executor/call_log.hpp"
 #include "protocol/catalogue.hpp"
@@ -14,28 +15,6 @@ namespace vgpu::executor {
 using namespace protocol;
 
 namespace {
-
-/// Errors after which every call of the process fails the same way (CUDA driver API, CUresult: "leaves the process in
-/// an inconsistent state").
-bool is_sticky(CUresult result) noexcept {
-  switch (result) {
-    case CUDA_ERROR_ECC_UNCORRECTABLE:
-    case CUDA_ERROR_NVLINK_UNCORRECTABLE:
-    case CUDA_ERROR_ILLEGAL_ADDRESS:
-    case CUDA_ERROR_LAUNCH_TIMEOUT:
-    case CUDA_ERROR_ASSERT:
-    case CUDA_ERROR_HARDWARE_STACK_ERROR:
-    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
-    case CUDA_ERROR_MISALIGNED_ADDRESS:
-    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
-    case CUDA_ERROR_INVALID_PC:
-    case CUDA_ERROR_LAUNCH_FAILED:
-    case CUDA_ERROR_UNKNOWN:
-      return true;
-    default:
-      return false;
-  }
-}
 
 void answer_host_function(Session& session, Answer answer, u64 id, CUresult status) {
   call::vgpuNextHostFunction::Reply reply{};
@@ -76,7 +55,7 @@ void Session::end(vgpu_end_reason reason, std::string_view text) {
   completions.wake_all();
   host_functions.end();
   if (reason != VGPU_END_CLOSED)
-    log->warn("{} session ended reason={} text=\"{}\"", log_identity(*this), end_reason_text(reason), text);
+    log->debug("msg=\"session ended\" {} reason={} text=\"{}\"", log_identity(*this), end_reason_text(reason), text);
   ExecutorEvent event;
   event.type = ExecutorEvent::Type::ended;
   event.reason = reason;
@@ -93,9 +72,9 @@ void Session::async_failure(CUresult result) noexcept {
 }
 
 void Session::note_fault(CUresult result, std::string_view call) {
-  if (!is_sticky(result) || faulted_.load(std::memory_order_relaxed) || faulted_.exchange(true)) return;
+  if (!cuda_error_is_sticky(result) || faulted_.load(std::memory_order_relaxed) || faulted_.exchange(true)) return;
   const std::string name = cuda.result_name(result);
-  log->warn("{} fault result={} call={}", log_identity(*this), name, call);
+  log->debug("msg=fault {} result={} call={}", log_identity(*this), name, call);
   ExecutorEvent event;
   event.type = ExecutorEvent::Type::fault;
   event.reason = VGPU_END_GPU_FAULT;
@@ -110,11 +89,11 @@ void Session::count_unsupported(std::string_view name) {
     bump(stats.unsupported_by_name[*index]);
     if (named_unsupported_[*index]) return;
     named_unsupported_[*index] = true;
-    log->warn("{} unsupported call={}", log_identity(*this), name);
+    log->warn("msg=\"unsupported call\" {} call={}", log_identity(*this), name);
   } else if (!named_unknown_) {
     // The name is the guest's own words: it is not repeated in the log.
     named_unknown_ = true;
-    log->warn("{} unsupported call of an unknown name bytes={}", log_identity(*this), name.size());
+    log->warn("msg=\"unsupported call of an unknown name\" {} bytes={}", log_identity(*this), name.size());
   }
 }
 
@@ -139,7 +118,7 @@ void Session::register_staging(u32 context_index) noexcept {
     staging_serial_ = contexts.serial(context_index);
   } else {
     // Copies work all the same, through the driver's own buffers.
-    log->info("{} staging area not registered result={}", log_identity(*this), static_cast<int>(result));
+    log->info("msg=\"staging area not registered\" {} result={}", log_identity(*this), static_cast<int>(result));
   }
 }
 

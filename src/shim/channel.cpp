@@ -169,7 +169,7 @@ CUresult Channel::await(u32 index, u32 ticket, void* reply, u32 reply_bytes) noe
     }
     shared(slot.sleeping).store(0, std::memory_order_relaxed);
   }
-  const auto result = static_cast<CUresult>(slot.result);
+  const CUresult result = heed(static_cast<CUresult>(slot.result));
   if (reply_bytes != 0) {
     const u32 came = std::min({slot.reply_bytes, reply_bytes, u32{VGPU_SLOT_REPLY_BYTES}});
     std::memcpy(reply, slot.reply, came);
@@ -191,7 +191,10 @@ bool Channel::look_for_death() noexcept {
   return true;
 }
 
-CUresult Channel::health() noexcept { return has_ended() ? ended() : CUDA_SUCCESS; }
+CUresult Channel::health() noexcept {
+  if (has_ended()) return ended();
+  return sticky_.load(std::memory_order_relaxed);
+}
 
 CUresult Channel::ended() noexcept {
   CUresult result = CUDA_ERROR_DEVICE_UNAVAILABLE;
@@ -213,7 +216,7 @@ CUresult Channel::ended() noexcept {
 CUresult Channel::take_error() noexcept {
   if (shared(control_->async_error).load(std::memory_order_relaxed) != 0) {
     const i32 error = shared(control_->async_error).exchange(0, std::memory_order_acq_rel);
-    if (error != 0) return static_cast<CUresult>(error);
+    if (error != 0) return heed(static_cast<CUresult>(error));
   }
   if (late_error_.load(std::memory_order_relaxed) != 0) return static_cast<CUresult>(late_error_.exchange(0));
   return CUDA_SUCCESS;

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "common/cuda_errors.hpp"
 #include "protocol/catalogue.hpp"
 #include "protocol/payload.hpp"
 #include "protocol/ring.hpp"
@@ -90,10 +91,17 @@ class Channel {
   /// Waits for the answer, or the session's end. Copies up to `reply_bytes` of the reply, zeros beyond what came.
   CUresult await(u32 slot, u32 ticket, void* reply = nullptr, u32 reply_bytes = 0) noexcept;
 
-  /// CUDA_SUCCESS, or how the session ended (said on stderr once).
+  /// CUDA_SUCCESS, or a sticky error, or how the session ended (said on stderr once).
   CUresult health() noexcept;
   /// Takes the error of an earlier record that nobody has heard of yet.
   CUresult take_error() noexcept;
+  /// Remembers a sticky error, so that calls which get no answer of their own return it too. Returns what it was given.
+  CUresult heed(CUresult result) noexcept {
+    if (result != CUDA_SUCCESS && cuda_error_is_sticky(result)) sticky_.store(result, std::memory_order_relaxed);
+    return result;
+  }
+  /// No message about the session's end comes any more: the process itself is ending.
+  void be_quiet() noexcept { said_ = true; }
   /// Adds an error to be taken, unless one is due already.
   void leave_error(CUresult result) noexcept;
 
@@ -138,6 +146,7 @@ class Channel {
   protocol::RingWriter writer_;
 
   alignas(64) std::atomic<u32> late_error_{0};  ///< found by this process, not by the executor
+  std::atomic<CUresult> sticky_{CUDA_SUCCESS};
   std::atomic<bool> dead_{false};
   std::atomic<bool> said_{false};
   std::array<u32, VGPU_SLOT_COUNT> tickets_{};  ///< last ticket of each slot; its owner's alone

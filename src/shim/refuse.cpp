@@ -1,6 +1,7 @@
 #include "shim/exports/refuse.hpp"
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 
@@ -32,10 +33,18 @@ bool first_time(const char* what) noexcept {
   return true;
 }
 
+// The operator reads it in the host's log. A program's own stderr belongs to the program: libraries ask for much that
+// they can do without, and nobody wants to read of it at each start.
+bool wants_log() noexcept {
+  static const bool wanted = std::getenv("VGPU_LOG") != nullptr;
+  return wanted;
+}
+
 }  // namespace
 
 CUresult refuse_as(unsigned index, const char* what) noexcept {
-  if (first_time(what)) std::fprintf(stderr, "vgpu: %s is not carried: CUDA_ERROR_NOT_SUPPORTED\n", what);
+  if (wants_log() && first_time(what))
+    std::fprintf(stderr, "vgpu: %s is not carried: CUDA_ERROR_NOT_SUPPORTED\n", what);
   const auto names = cuda_names();
   // Only a count for the operator: what the channel has to report is the next call's business.
   if (index < names.size() && ready() == CUDA_SUCCESS)

@@ -104,6 +104,7 @@ void close_session() noexcept {
   Phase expected = Phase::open;
   if (!phase.compare_exchange_strong(expected, Phase::closed)) return;
   Channel& channel = *current_state.load()->channel;
+  channel.be_quiet();
   if (!channel.look_for_death()) {
     const u32 slot = channel.owned_slots().take();
     u32 ticket = 0;

@@ -28,7 +28,7 @@ int main() {
   EXPECT(cudaErrorInvalidValue, cudaMemcpy(device, nullptr, 16, cudaMemcpyHostToDevice));
   EXPECT(cudaErrorInvalidMemcpyDirection, cudaMemcpy(device, &on_stack, 4, static_cast<cudaMemcpyKind>(77)));
   EXPECT(cudaErrorInvalidValue, cudaMemset(nullptr, 0, 16));
-  EXPECT(cudaErrorInvalidPitchValue, cudaMemcpy2D(device, 4, &on_stack, 4, 8, 1, cudaMemcpyHostToDevice));
+  EXPECT(cudaErrorInvalidValue, cudaMemcpy2D(device, 4, &on_stack, 4, 8, 1, cudaMemcpyHostToDevice));
 
   // Launches that no device can run.
   set<<<1, 2048>>>(device, 1);

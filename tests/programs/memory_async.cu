@@ -61,15 +61,15 @@ int main() {
     const unsigned wanted = rounds * (rounds - 1) / 2 + rounds * i + 1000 + i;
     REQUIRE(got[i] == wanted, "element %d is %u, not %u", i, got[i], wanted);
   }
+  CHECK(cudaMemPoolTrimTo(pool, 0));
+  unsigned long long used = 1;
+  CHECK(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used));
+  REQUIRE(used == 0, "%llu bytes of the pool are still in use", used);
   // Memory of the pool may be freed by cudaFree too.
   void* pooled;
   CHECK(cudaMallocAsync(&pooled, 4096, a));
   CHECK(cudaStreamSynchronize(a));
   CHECK(cudaFree(pooled));
-  CHECK(cudaMemPoolTrimTo(pool, 0));
-  unsigned long long used = 1;
-  CHECK(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used));
-  REQUIRE(used == 0, "%llu bytes of the pool are still in use", used);
   CHECK(cudaEventDestroy(event));
   CHECK(cudaStreamDestroy(a));
   CHECK(cudaStreamDestroy(b));
