@@ -70,8 +70,7 @@ class Reader {
         good = good && element.is_table();
         if (good) tables.push_back(element.as_table());
       }
-    if (!good)
-      mistakes_.add(*node, std::string(key) + ": expected tables, each written [[" + std::string(key) + "]]");
+    if (!good) mistakes_.add(*node, std::string(key) + ": expected tables, each written [[" + std::string(key) + "]]");
     return tables;
   }
 
@@ -96,14 +95,17 @@ class Reader {
     config_.socket_mode = ::getuid() == 0 ? 0660 : 0600;
     if (const auto socket = reader.text("socket")) {
       config_.socket = *socket;
-      if (config_.socket.is_relative()) reader.mistake("socket", "expected an absolute path, found \"" + *socket + "\"");
-      if (!unix_address(*socket)) reader.mistake("socket", "the path is longer than the 107 bytes that the kernel takes");
+      if (config_.socket.is_relative())
+        reader.mistake("socket", "expected an absolute path, found \"" + *socket + "\"");
+      if (!unix_address(*socket))
+        reader.mistake("socket", "the path is longer than the 107 bytes that the kernel takes");
     }
-    if (overrides_.socket) config_.socket = *overrides_.socket;
-    if (config_.socket.empty()) config_.socket = default_socket_path();
-    if (!unix_address(config_.socket.native()))
-      mistakes_.add_plain("--socket: expected a path of 1 to 107 bytes, found " +
-                          std::to_string(config_.socket.native().size()));
+    if (overrides_.socket || config_.socket.empty()) {
+      config_.socket = overrides_.socket ? *overrides_.socket : default_socket_path();
+      if (!unix_address(config_.socket.native()))
+        mistakes_.add_plain("--socket: expected a path of 1 to 107 bytes, found " +
+                            std::to_string(config_.socket.native().size()));
+    }
     read_mode(reader);
 
     if (const auto metrics = reader.text("metrics"))
@@ -134,7 +136,8 @@ class Reader {
       if (end != nullptr && *end == '\0' && !text->get().empty()) mode = value;
     }
     if (mode < 0 || mode > 0777 || (mode & 0600) != 0600) {
-      reader.mistake("socket_mode", "expected permissions that let the owner read and write, such as \"0660\" or 0o660");
+      reader.mistake("socket_mode",
+                     "expected permissions that let the owner read and write, such as \"0660\" or 0o660");
       return;
     }
     config_.socket_mode = static_cast<mode_t>(mode);
@@ -227,14 +230,14 @@ class Reader {
     if (const auto spin = reader.number("spin_microseconds", 0, 1'000'000)) config_.spin_microseconds = *spin;
     if (const auto path = reader.text("path")) {
       config_.executor = *path;
-      if (config_.executor.is_relative())
-        reader.mistake("path", "expected an absolute path, found \"" + *path + "\"");
+      if (config_.executor.is_relative()) reader.mistake("path", "expected an absolute path, found \"" + *path + "\"");
     }
     if (const auto text = reader.text("region_size")) {
       const auto bytes = parse_size(*text);
       if (!bytes || *bytes < kLowestRegion || *bytes > kHighestRegion || *bytes % VGPU_ARENA_GRANULE != 0)
-        reader.mistake("region_size", "expected a size from 66MiB to 1TiB in steps of 2MiB, such as \"16GiB\"; found \"" +
-                                          *text + "\"");
+        reader.mistake(
+            "region_size",
+            "expected a size from 66MiB to 1TiB in steps of 2MiB, such as \"16GiB\"; found \"" + *text + "\"");
       else
         config_.region_bytes = *bytes;
     }
@@ -249,8 +252,7 @@ class Reader {
 
 }  // namespace
 
-std::variant<Config, Mistakes> read_config(std::string_view text, const std::string& file,
-                                           const Overrides& overrides) {
+std::variant<Config, Mistakes> read_config(std::string_view text, const std::string& file, const Overrides& overrides) {
   MistakeList mistakes(file);
   try {
     const toml::table root = toml::parse(text, file);
@@ -269,8 +271,8 @@ std::variant<Config, Mistakes> read_config_file(const std::filesystem::path& fil
     // An empty file makes the insertion fail too, and is a valid configuration.
     std::error_code error;
     if (!stream.is_open() || std::filesystem::file_size(file, error) != 0 || error)
-      return Mistakes{file.string() + ": cannot be read: " +
-                      (stream.is_open() ? "not a regular file" : std::strerror(errno)) +
+      return Mistakes{file.string() +
+                      ": cannot be read: " + (stream.is_open() ? "not a regular file" : std::strerror(errno)) +
                       "; name a TOML file that this user can read"};
   }
   return read_config(text.str(), file.string(), overrides);

@@ -70,8 +70,8 @@ struct Config {
 /// What the command line sets; it wins over the file.
 struct Overrides {
   std::optional<std::filesystem::path> socket;
-  std::optional<std::string> metrics;    ///< Endpoint text, or "off"
-  std::optional<std::string> gpu;        ///< for every pool
+  std::optional<std::string> metrics;  ///< Endpoint text, or "off"
+  std::optional<std::string> gpu;      ///< for every pool
   std::optional<std::string> log_level;
 };
 

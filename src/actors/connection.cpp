@@ -13,9 +13,8 @@ using Self = connection_actor::stateful_pointer<ConnectionState>;
 using Phase = ConnectionState::Phase;
 
 /// When the guest's threads are woken again after the end; see SessionMemory::wake_all().
-constexpr std::array<std::chrono::milliseconds, 3> kMoreWakes{std::chrono::milliseconds(2),
-                                                              std::chrono::milliseconds(20),
-                                                              std::chrono::milliseconds(200)};
+constexpr std::array<std::chrono::milliseconds, 3> kMoreWakes{
+    std::chrono::milliseconds(2), std::chrono::milliseconds(20), std::chrono::milliseconds(200)};
 
 Ending ending_of(ErrorCode code, const std::string& detail = {}) {
   const ErrorInfo& info = error_info(code);
@@ -121,8 +120,8 @@ void open_session(Self self, const protocol::Hello& hello) {
   spec.log_calls = log::enabled(log::Level::debug);
   spec.memory = state.memory;
   state.phase = Phase::opening;
-  state.executor = self->spawn<caf::monitored>(executor, state.context, std::move(spec), connection_actor(self),
-                                               pool.scheduler);
+  state.executor =
+      self->spawn<caf::monitored>(executor, state.context, std::move(spec), connection_actor(self), pool.scheduler);
 }
 
 void handle_message(Self self, const Bytes& message) {
@@ -252,8 +251,10 @@ connection_actor::behavior_type connection(Self self, ContextPtr context, GuestS
       [self](exited_atom) {
         // Comes before the actor's DOWN, and after ended_atom.
         self->state.executor = nullptr;
-        if (self->state.phase != Phase::ending) end_session(self, ending_of(ErrorCode::executor_died));
-        else finish_if_done(self);
+        if (self->state.phase != Phase::ending)
+          end_session(self, ending_of(ErrorCode::executor_died));
+        else
+          finish_if_done(self);
       },
       [self](stop_atom) { end_session(self, ending_of(ErrorCode::daemon_stopped)); },
   };

@@ -15,9 +15,9 @@ namespace vgpu::daemon {
 
 /// Deadlines, in one place so that a test can see them all.
 struct Deadlines {
-  std::chrono::milliseconds hello{5'000};          ///< from the connection to its Hello
+  std::chrono::milliseconds hello{5'000};            ///< from the connection to its Hello
   std::chrono::milliseconds executor_ready{30'000};  ///< from fork to `ready`: cuInit and a context take about a second
-  std::chrono::milliseconds executor_stop{2'000};  ///< from `stop` to SIGKILL
+  std::chrono::milliseconds executor_stop{2'000};    ///< from `stop` to SIGKILL
 };
 
 /// One pool as the connections see it.

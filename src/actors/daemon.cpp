@@ -98,9 +98,8 @@ class Daemon {
     signals.async_wait([this](const asio::error_code& failure, int signal) {
       if (!failure) begin_stop(signal);
     });
-    Acceptor acceptor(io_, socket_->fd(), [this](GuestSocketPtr socket) {
-      caf::anon_send(listener_, accepted_atom_v, std::move(socket));
-    });
+    Acceptor acceptor(io_, socket_->fd(),
+                      [this](GuestSocketPtr socket) { caf::anon_send(listener_, accepted_atom_v, std::move(socket)); });
     acceptor_ = &acceptor;
     log_start();
     io_.run();
@@ -158,13 +157,13 @@ class Daemon {
       log::info("pool", {{"pool", name},
                          {"driver", pool.driver.library.string()},
                          {"gpu", pool.driver.software ? "software" : gpu_text(config_.pool(name)->gpu)}});
-    log::info("vgpud is ready", {{"version", kVersion},
-                                 {"socket", config_.socket.string()},
-                                 {"metrics", server_ == nullptr ? "off"
-                                                                : config_.metrics->address + ":" +
-                                                                      std::to_string(server_->port())},
-                                 {"pid", ::getpid()},
-                                 {"most_connections", context_->most_connections}});
+    log::info(
+        "vgpud is ready",
+        {{"version", kVersion},
+         {"socket", config_.socket.string()},
+         {"metrics", server_ == nullptr ? "off" : config_.metrics->address + ":" + std::to_string(server_->port())},
+         {"pid", ::getpid()},
+         {"most_connections", context_->most_connections}});
   }
 
   void begin_stop(int signal) {

@@ -114,21 +114,21 @@ std::variant<Driver, std::string> choose_driver(const GpuChoice& gpu, const Driv
     }
   }
   if (gpu.kind == Kind::index || gpu.kind == Kind::uuid)
-    return "gpu " + gpu_text(gpu) +
-           " needs NVIDIA's driver, and there is none on this machine (" +
+    return "gpu " + gpu_text(gpu) + " needs NVIDIA's driver, and there is none on this machine (" +
            (kernel_driver_present(search) ? "the kernel driver is loaded, but no libcuda.so.1 was found"
                                           : "no /dev/nvidiactl") +
            "); install it, or take gpu \"software\"";
   if (search.software_library.empty())
-    return std::string("the software GPU, libvgpu-softgpu.so, is not beside vgpud (looked in ../lib and ../lib/vgpu); "
-                       "build or install it") +
+    return std::string(
+               "the software GPU, libvgpu-softgpu.so, is not beside vgpud (looked in ../lib and ../lib/vgpu); "
+               "build or install it") +
            (gpu.kind == Kind::automatic ? ", or install NVIDIA's driver" : "");
   return Driver{search.software_library, -1, {}, true};
 }
 
 bool is_shim(const fs::path& library) {
   const UniqueFd file(::open(library.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat status{};
+  struct stat status {};
   if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_size == 0) return false;
   const auto bytes = static_cast<std::size_t>(status.st_size);
   void* data = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, file.get(), 0);

@@ -25,8 +25,8 @@ struct DriverSearch {
   std::filesystem::path software_library;              ///< empty: not built
 };
 
-/// This machine: LD_LIBRARY_PATH, the linker's cache, the usual folders; /dev/nvidiactl, /proc/driver/nvidia/version and
-/// WSL's /dev/dxg.
+/// This machine: LD_LIBRARY_PATH, the linker's cache, the usual folders; /dev/nvidiactl, /proc/driver/nvidia/version
+/// and WSL's /dev/dxg.
 DriverSearch system_driver_search();
 
 /// Looks the choice up. The text says what is missing and what to do.

@@ -10,24 +10,24 @@ namespace vgpu::daemon {
 /// Why a session could not be opened, or ended from the daemon's side. Never sent as a number: the guest gets the
 /// reason, the CUresult and the text beside it.
 enum class ErrorCode : std::uint8_t {
-  hello_late,          ///< nothing came within the deadline
-  hello_length,        ///< not one whole Hello
-  hello_magic,         ///< something else speaks on this socket
-  hello_version,       ///< another major version of the protocol
-  hello_malformed,     ///< a text without its end, or a field that must be 0
-  hello_unexpected,    ///< a message after the Hello
-  claim_denied,        ///< this user may not say which VM it is
-  unregistered,        ///< the VM is not in the configuration, and others are refused
-  no_such_pool,        ///< the claimed pool does not exist
-  too_many,            ///< the daemon serves as many connections as it can
-  no_memory,           ///< region, counters or doorbell could not be made
-  executor_start,      ///< the process could not be started
-  executor_refused,    ///< the process started and found no GPU
-  executor_late,       ///< the process did not become ready within the deadline
-  executor_died,       ///< the process ended by itself
-  guest_closed,        ///< the guest process closed its channel or died
-  daemon_stopped,      ///< vgpud ends
-  internal,            ///< an actor failed; a defect of vgpud
+  hello_late,        ///< nothing came within the deadline
+  hello_length,      ///< not one whole Hello
+  hello_magic,       ///< something else speaks on this socket
+  hello_version,     ///< another major version of the protocol
+  hello_malformed,   ///< a text without its end, or a field that must be 0
+  hello_unexpected,  ///< a message after the Hello
+  claim_denied,      ///< this user may not say which VM it is
+  unregistered,      ///< the VM is not in the configuration, and others are refused
+  no_such_pool,      ///< the claimed pool does not exist
+  too_many,          ///< the daemon serves as many connections as it can
+  no_memory,         ///< region, counters or doorbell could not be made
+  executor_start,    ///< the process could not be started
+  executor_refused,  ///< the process started and found no GPU
+  executor_late,     ///< the process did not become ready within the deadline
+  executor_died,     ///< the process ended by itself
+  guest_closed,      ///< the guest process closed its channel or died
+  daemon_stopped,    ///< vgpud ends
+  internal,          ///< an actor failed; a defect of vgpud
   count
 };
 

@@ -67,20 +67,22 @@ void handle_event(Self self, const ExecutorEvent& event) {
       break;
     case ExecutorEvent::Type::failed: {
       const ErrorInfo& info = error_info(ErrorCode::executor_refused);
-      tell_end(self, Ending{info.reason, event.result != 0 ? event.result : info.result, text.empty() ? info.text : text});
+      tell_end(self,
+               Ending{info.reason, event.result != 0 ? event.result : info.result, text.empty() ? info.text : text});
       begin_stop(self);
       break;
     }
     case ExecutorEvent::Type::idle:
-      if (state.phase == Phase::running) self->send(state.pool, idle_atom_v, state.spec.session, event.busy_nanoseconds);
+      if (state.phase == Phase::running)
+        self->send(state.pool, idle_atom_v, state.spec.session, event.busy_nanoseconds);
       break;
     case ExecutorEvent::Type::fault:
       self->send(state.connection, fault_atom_v, Ending{stated_reason(event, VGPU_END_GPU_FAULT), event.result, text});
       break;
     case ExecutorEvent::Type::ended:
-      tell_end(self, Ending{event.reason == VGPU_END_CLOSED ? VGPU_END_CLOSED
-                                                            : stated_reason(event, VGPU_END_EXECUTOR_DIED),
-                            event.result != 0 ? event.result : kCudaErrorUnknown, text});
+      tell_end(self,
+               Ending{event.reason == VGPU_END_CLOSED ? VGPU_END_CLOSED : stated_reason(event, VGPU_END_EXECUTOR_DIED),
+                      event.result != 0 ? event.result : kCudaErrorUnknown, text});
       begin_stop(self);
       break;
   }
@@ -104,10 +106,8 @@ void handle_overdue(Self self, std::uint32_t deadline) {
 
 void handle_exited(Self self, const std::string& how) {
   ExecutorState& state = self->state;
-  log::debug("executor exited", {{"vm", state.spec.vm},
-                                 {"pool", state.spec.pool},
-                                 {"session", state.spec.session},
-                                 {"how", how}});
+  log::debug("executor exited",
+             {{"vm", state.spec.vm}, {"pool", state.spec.pool}, {"session", state.spec.session}, {"how", how}});
   tell_end(self, state.was_ready ? ErrorCode::executor_died : ErrorCode::executor_start, how);
   self->send(state.pool, closed_atom_v, state.spec.session);
   self->send(state.connection, exited_atom_v);

@@ -4,8 +4,8 @@
 
 namespace vgpu::daemon {
 
-/// The only owner of one vgpu-executor process: starts it, passes leases to it and its words on, and ends it. Lives until
-/// the process is reaped.
+/// The only owner of one vgpu-executor process: starts it, passes leases to it and its words on, and ends it. Lives
+/// until the process is reaped.
 struct ExecutorState {
   static inline const char* name = "executor";
 

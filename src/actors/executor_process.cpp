@@ -36,10 +36,9 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
   void start() {
     asio::post(io_, [self = shared_from_this()] {
       self->wait_for_event();
-      self->pidfd_.async_wait(asio::posix::stream_descriptor::wait_read,
-                              [self](const asio::error_code& error) {
-                                if (!error) self->reap();
-                              });
+      self->pidfd_.async_wait(asio::posix::stream_descriptor::wait_read, [self](const asio::error_code& error) {
+        if (!error) self->reap();
+      });
     });
   }
 
@@ -89,7 +88,11 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
   /// Hands at most one event over; false: nothing more comes now.
   bool read_event() {
     ExecutorEvent event;
-    const ssize_t got = ::recv(link_.native_handle(), &event, sizeof event, MSG_DONTWAIT | MSG_TRUNC);
+    ssize_t got = ::recv(link_.native_handle(), &event, sizeof event, MSG_DONTWAIT | MSG_TRUNC);
+    // An executor that ends with a command of ours unread makes the kernel say so once, ahead of what it sent: its last
+    // words, which say why it ended, come after that.
+    if (got < 0 && errno == ECONNRESET)
+      got = ::recv(link_.native_handle(), &event, sizeof event, MSG_DONTWAIT | MSG_TRUNC);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
       if (!reaped_) wait_for_event();
       return false;
@@ -145,7 +148,7 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
   ::setpgid(0, 0);
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(126);
   ::personality(ADDR_COMPAT_LAYOUT);
-  struct sigaction standard{};
+  struct sigaction standard {};
   standard.sa_handler = SIG_DFL;
   for (int signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &standard, nullptr);
   sigset_t none;
@@ -207,8 +210,7 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return failed("fork");
-  if (pid == 0)
-    run_child(spec.program.c_str(), argument_pointers.data(), environment_pointers.data(), fds, parent);
+  if (pid == 0) run_child(spec.program.c_str(), argument_pointers.data(), environment_pointers.data(), fds, parent);
   ::setpgid(pid, pid);  // either of the two may be first
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd) {

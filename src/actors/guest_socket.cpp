@@ -26,8 +26,8 @@ std::string program_name(pid_t pid) {
   return name;
 }
 
-/// Takes what the doorbell holds without ever sleeping. The guest shares the open file and may have taken O_NONBLOCK off
-/// it, and may empty it between our look and our read: so the flag stands on the read itself (eventfd: Linux 5.8).
+/// Takes what the doorbell holds without ever sleeping. The guest shares the open file and may have taken O_NONBLOCK
+/// off it, and may empty it between our look and our read: so the flag stands on the read itself (eventfd: Linux 5.8).
 std::optional<std::uint64_t> take_rings(int doorbell) {
   std::uint64_t rings = 0;
   iovec part{&rings, sizeof rings};

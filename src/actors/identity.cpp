@@ -20,10 +20,9 @@ std::variant<protocol::Hello, Refusal> check_hello(std::span<const std::byte> me
   std::memcpy(&hello, message.data(), sizeof hello);
   if (hello.magic != VGPU_MAGIC) return Refusal{ErrorCode::hello_magic, {}};
   if (hello.version >> 16 != VGPU_VERSION_MAJOR)
-    return Refusal{ErrorCode::hello_version, "guest " + std::to_string(hello.version >> 16) + "." +
-                                                 std::to_string(hello.version & 0xffff) + ", daemon " +
-                                                 std::to_string(VGPU_VERSION_MAJOR) + "." +
-                                                 std::to_string(VGPU_VERSION_MINOR)};
+    return Refusal{ErrorCode::hello_version,
+                   "guest " + std::to_string(hello.version >> 16) + "." + std::to_string(hello.version & 0xffff) +
+                       ", daemon " + std::to_string(VGPU_VERSION_MAJOR) + "." + std::to_string(VGPU_VERSION_MINOR)};
   if (hello.bytes != message.size())
     return Refusal{ErrorCode::hello_length,
                    "states " + std::to_string(hello.bytes) + " bytes, got " + std::to_string(message.size())};

@@ -15,8 +15,8 @@ struct Grant {
   bool operator==(const Grant&) const = default;
 };
 
-/// Decides which session of a pool holds a lease. No actor, no clock, no thread: what happened comes in, what to do comes
-/// out. Sessions that were never opened, or are closed, are ignored: late messages about them are ordinary.
+/// Decides which session of a pool holds a lease. No actor, no clock, no thread: what happened comes in, what to do
+/// comes out. Sessions that were never opened, or are closed, are ignored: late messages about them are ordinary.
 class LeasePolicy {
  public:
   virtual ~LeasePolicy() = default;
@@ -29,13 +29,13 @@ class LeasePolicy {
   virtual void idle(SessionId session, std::chrono::nanoseconds busy) = 0;
   virtual void closed(SessionId session) = 0;
 
-  /// The grants that have become due since the last call, in order. A session that holds a lease is granted it anew when
-  /// its doorbell rings: its executor sleeps on an empty ring while the GPU is still busy, and must look again.
+  /// The grants that have become due since the last call, in order. A session that holds a lease is granted it anew
+  /// when its doorbell rings: its executor sleeps on an empty ring while the GPU is still busy, and must look again.
   virtual std::vector<Grant> next_grants() = 0;
 };
 
-/// First come, first served: at most `leases` sessions hold one at a time, 0 for no limit; a lease lasts until it is given
-/// back.
+/// First come, first served: at most `leases` sessions hold one at a time, 0 for no limit; a lease lasts until it is
+/// given back.
 std::unique_ptr<LeasePolicy> make_first_come_first_served(std::uint32_t leases);
 
 }  // namespace vgpu::daemon

@@ -36,8 +36,8 @@ int run(int argc, char** argv) {
 
   std::error_code ignored;
   if (config_file.empty() && std::filesystem::exists(kDefaultConfig, ignored)) config_file = kDefaultConfig;
-  const auto read = config_file.empty() ? read_config("", "the command line", overrides)
-                                        : read_config_file(config_file, overrides);
+  const auto read =
+      config_file.empty() ? read_config("", "the command line", overrides) : read_config_file(config_file, overrides);
   if (const auto* mistakes = std::get_if<Mistakes>(&read)) {
     for (const std::string& mistake : *mistakes) std::cerr << mistake << '\n';
     return kWrongConfiguration;

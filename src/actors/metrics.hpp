@@ -6,8 +6,8 @@
 
 namespace vgpu::daemon {
 
-/// Brings what happened into the store that /metrics reads, and writes the log line of a session that is over: its totals
-/// are final here and nowhere else.
+/// Brings what happened into the store that /metrics reads, and writes the log line of a session that is over: its
+/// totals are final here and nowhere else.
 struct MetricsState {
   static inline const char* name = "metrics";
 

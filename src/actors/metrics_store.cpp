@@ -115,14 +115,12 @@ void MetricsStore::refused(vgpu_end_reason reason) {
 
 std::vector<MetricFamily> MetricsStore::Collect() const {
   Family calls("vgpu_calls_processed_total", "CUDA calls that executors have processed.", MetricType::Counter);
-  Family by_name("vgpu_calls_by_name_total", "CUDA calls that executors have processed, by name.",
-                 MetricType::Counter);
+  Family by_name("vgpu_calls_by_name_total", "CUDA calls that executors have processed, by name.", MetricType::Counter);
   Family doorbells("vgpu_doorbells_total", "Doorbells that guests have rung.", MetricType::Counter);
   Family sessions("vgpu_sessions", "Sessions that are open.", MetricType::Gauge);
   Family kernels("vgpu_kernels_launched_total", "Kernels that were launched.", MetricType::Counter);
   Family copied("vgpu_copied_bytes_total", "Bytes that copies have moved.", MetricType::Counter);
-  Family memory("vgpu_memory_used_bytes", "GPU memory that sessions hold through allocation calls.",
-                MetricType::Gauge);
+  Family memory("vgpu_memory_used_bytes", "GPU memory that sessions hold through allocation calls.", MetricType::Gauge);
   Family faults("vgpu_faults_total", "Sessions that ended by a fault, and CUDA errors that lasted.",
                 MetricType::Counter);
   Family refused("vgpu_connections_refused_total", "Connections that got no session.", MetricType::Counter);
@@ -167,17 +165,18 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
                 {"pool", key.first.second},
                 {"reason", protocol::end_reason_text(key.second)}},
                count);
-  for (const auto& [reason, count] : refused_)
-    refused.add({{"reason", protocol::end_reason_text(reason)}}, count);
+  for (const auto& [reason, count] : refused_) refused.add({{"reason", protocol::end_reason_text(reason)}}, count);
   const auto known = cuda_names();
   for (std::size_t i = 0; i < names.size(); ++i)
-    if (names[i] != 0)
-      unsupported.add({{"call", i < known.size() ? std::string(known[i]) : "unknown"}}, names[i]);
-  build.add({{"version", kVersion}, {"cuda_toolkit", kCudaToolkit}, {"protocol", std::to_string(VGPU_VERSION_MAJOR) + "." + std::to_string(VGPU_VERSION_MINOR)}}, 1);
+    if (names[i] != 0) unsupported.add({{"call", i < known.size() ? std::string(known[i]) : "unknown"}}, names[i]);
+  build.add({{"version", kVersion},
+             {"cuda_toolkit", kCudaToolkit},
+             {"protocol", std::to_string(VGPU_VERSION_MAJOR) + "." + std::to_string(VGPU_VERSION_MINOR)}},
+            1);
 
   std::vector<MetricFamily> families;
-  for (Family* family : {&calls, &by_name, &doorbells, &sessions, &kernels, &copied, &memory, &faults, &refused,
-                         &unsupported, &build})
+  for (Family* family :
+       {&calls, &by_name, &doorbells, &sessions, &kernels, &copied, &memory, &faults, &refused, &unsupported, &build})
     families.push_back(family->take());
   return families;
 }

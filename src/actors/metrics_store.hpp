@@ -38,7 +38,8 @@ struct Totals {
 };
 
 /// Every number that /metrics shows. Live sessions are read from their shared memory at the scrape; a session that ends
-/// leaves its sums behind in the same moment, as far as a scrape can see, so that totals never go backwards. Any thread.
+/// leaves its sums behind in the same moment, as far as a scrape can see, so that totals never go backwards. Any
+/// thread.
 class MetricsStore final : public prometheus::Collectable {
  public:
   /// Makes the series of a VM in a pool appear, with 0.

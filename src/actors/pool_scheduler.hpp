@@ -17,9 +17,9 @@ struct PoolSchedulerState {
   std::map<SessionId, executor_actor> executors;
 };
 
-pool_scheduler_actor::behavior_type pool_scheduler(
-    pool_scheduler_actor::stateful_pointer<PoolSchedulerState> self, std::string pool,
-    std::shared_ptr<std::unique_ptr<LeasePolicy>> policy);
+pool_scheduler_actor::behavior_type pool_scheduler(pool_scheduler_actor::stateful_pointer<PoolSchedulerState> self,
+                                                   std::string pool,
+                                                   std::shared_ptr<std::unique_ptr<LeasePolicy>> policy);
 
 /// The pool's policy, boxed so that it can be given to spawn(), which copies.
 inline std::shared_ptr<std::unique_ptr<LeasePolicy>> boxed(std::unique_ptr<LeasePolicy> policy) {

@@ -13,9 +13,9 @@
 #include "protocol/session.hpp"
 
 /// What the actors see of sockets and processes. The real ones live on the thread of the io_context; tests give others.
-/// Handlers are called on that thread and only send a message to an actor. Every method may be called from any thread and
-/// returns at once. After close() no handler is called any more, and the handlers (with the actor handles that they hold)
-/// are dropped.
+/// Handlers are called on that thread and only send a message to an actor. Every method may be called from any thread
+/// and returns at once. After close() no handler is called any more, and the handlers (with the actor handles that they
+/// hold) are dropped.
 namespace vgpu::daemon {
 
 /// The socket and the doorbell of one guest process.

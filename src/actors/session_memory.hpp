@@ -10,8 +10,8 @@
 
 namespace vgpu::daemon {
 
-/// The shared memory of one session: the region (guest, executor and daemon), the counters (executor and daemon) and the
-/// doorbell. Both memfds are sealed against any change of size, so that nobody can take pages from under a mapping.
+/// The shared memory of one session: the region (guest, executor and daemon), the counters (executor and daemon) and
+/// the doorbell. Both memfds are sealed against any change of size, so that nobody can take pages from under a mapping.
 /// Everything goes when the object goes and the other processes are gone. Any thread.
 class SessionMemory {
  public:
@@ -36,8 +36,8 @@ class SessionMemory {
   /// Writes reason and result, then ENDED, unless that stands there already; then wakes every sleeping thread.
   void end(vgpu_end_reason reason, std::int32_t result) noexcept;
 
-  /// FUTEX_WAKE on each slot. A thread that looked at `state` just before it ended and sleeps just after misses one wake;
-  /// so this is repeated while a session ends.
+  /// FUTEX_WAKE on each slot. A thread that looked at `state` just before it ended and sleeps just after misses one
+  /// wake; so this is repeated while a session ends.
   void wake_all() noexcept;
 
  private:

@@ -19,7 +19,7 @@ namespace {
 bool prepare_folder(const fs::path& folder, std::string& error) {
   std::error_code failure;
   if (folder.empty() || fs::exists(folder, failure)) {
-    struct stat status{};
+    struct stat status {};
     if (!folder.empty() && folder.filename().string().starts_with("vgpu-") && ::lstat(folder.c_str(), &status) == 0 &&
         (!S_ISDIR(status.st_mode) || status.st_uid != ::geteuid() || (status.st_mode & 022) != 0)) {
       error = folder.string() + " belongs to another user or others may write to it; remove it, or use --socket";
@@ -50,7 +50,8 @@ UniqueFd take_lock(const fs::path& path, std::string& error) {
       error = errno == EWOULDBLOCK ? "another vgpud serves this socket already" : std::strerror(errno);
       return {};
     }
-    struct stat mine{}, there{};
+    struct stat mine {
+    }, there{};
     if (::fstat(lock.get(), &mine) == 0 && ::stat(path.c_str(), &there) == 0 && mine.st_ino == there.st_ino &&
         mine.st_dev == there.st_dev)
       return lock;
@@ -81,7 +82,7 @@ std::unique_ptr<SocketFile> SocketFile::open(const fs::path& path, mode_t mode, 
   }
   file->lock_path_ = lock_path;
 
-  struct stat status{};
+  struct stat status {};
   if (::lstat(path.c_str(), &status) == 0) {
     if (!S_ISSOCK(status.st_mode)) {
       error = path.string() + " exists and is not a socket; remove it, or use --socket with another path";

@@ -11,9 +11,8 @@ namespace vgpu::log {
 namespace {
 
 constexpr std::array<const char*, 5> kNames{"trace", "debug", "info", "warn", "error"};
-constexpr std::array<spdlog::level::level_enum, 5> kLevels{spdlog::level::trace, spdlog::level::debug,
-                                                           spdlog::level::info, spdlog::level::warn,
-                                                           spdlog::level::err};
+constexpr std::array<spdlog::level::level_enum, 5> kLevels{
+    spdlog::level::trace, spdlog::level::debug, spdlog::level::info, spdlog::level::warn, spdlog::level::err};
 
 spdlog::logger& logger() {
   static const std::shared_ptr<spdlog::logger> instance = [] {

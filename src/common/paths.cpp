@@ -52,8 +52,8 @@ fs::path guest_directory() {
 
 fs::path softgpu_library() {
   const fs::path bin = executable_directory();
-  return first_existing({bin / "../lib/libvgpu-softgpu.so", bin / "../lib/vgpu/libvgpu-softgpu.so",
-                         bin / "libvgpu-softgpu.so"});
+  return first_existing(
+      {bin / "../lib/libvgpu-softgpu.so", bin / "../lib/vgpu/libvgpu-softgpu.so", bin / "libvgpu-softgpu.so"});
 }
 
 }  // namespace vgpu

@@ -65,7 +65,7 @@ std::optional<fs::path> find_daemon(const Options& options) {
   else
     std::cerr << "vgpu-run: start one with: "
               << (fs::exists(vgpu::executable_directory() / "vgpud") ? vgpu::executable_directory() / "vgpud"
-                                                                       : fs::path("vgpud"))
+                                                                     : fs::path("vgpud"))
                      .string()
               << (options.socket ? " --socket " + options.socket->string() : "") << "\n";
   return std::nullopt;
@@ -99,7 +99,8 @@ int run(int argc, char** argv) {
   if (!socket) return kOwnFailure;
 
   const char* before = std::getenv("LD_LIBRARY_PATH");
-  const std::string libraries = guest.string() + (before != nullptr && before[0] != '\0' ? ":" + std::string(before) : "");
+  const std::string libraries =
+      guest.string() + (before != nullptr && before[0] != '\0' ? ":" + std::string(before) : "");
   ::setenv("LD_LIBRARY_PATH", libraries.c_str(), 1);
   ::setenv("VGPU_SOCKET", socket->c_str(), 1);
   if (options.vm) ::setenv("VGPU_VM_ID", std::to_string(*options.vm).c_str(), 1);

@@ -73,8 +73,8 @@ Daemon::Daemon(const std::string& config, const std::string& log_level) {
   if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
   folder_ = pattern;
   std::ofstream(this->config()) << "[executor]\npath = \"" FAKE_EXECUTOR "\"\nregion_size = \"66MiB\"\n" << config;
-  pid_ = spawn({VGPUD, "--config", this->config(), "--socket", socket(), "--metrics", "127.0.0.1:0", "--gpu", "software",
-                "--log-level", log_level},
+  pid_ = spawn({VGPUD, "--config", this->config(), "--socket", socket(), "--metrics", "127.0.0.1:0", "--gpu",
+                "software", "--log-level", log_level},
                folder_ / "log");
   const std::string mark = "metrics=127.0.0.1:";
   if (!eventually([&] { return log().find(mark) != std::string::npos || !process_exists(pid_); }) ||

@@ -284,9 +284,9 @@ TEST_CASE("SIGKILL of the daemon ends the executors, and its socket is in nobody
 TEST_CASE("A second daemon on the same socket is refused") {
   Daemon daemon;
   std::string output;
-  CHECK(run_command({VGPUD, "--config", daemon.config(), "--socket", daemon.socket(), "--metrics", "off", "--gpu",
-                     "software"},
-                    output) == 1);
+  CHECK(run_command(
+            {VGPUD, "--config", daemon.config(), "--socket", daemon.socket(), "--metrics", "off", "--gpu", "software"},
+            output) == 1);
   CHECK_THAT(output, Catch::Contains("another vgpud serves this socket already"));
   Guest guest(daemon.socket());
   open(guest);

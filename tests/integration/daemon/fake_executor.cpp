@@ -1,5 +1,5 @@
-// Stands in for vgpu-executor: speaks the link's protocol, consumes the ring without running anything, and misbehaves when
-// the pool's name or a record asks for it.
+// Stands in for vgpu-executor: speaks the link's protocol, consumes the ring without running anything, and misbehaves
+// when the pool's name or a record asks for it.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>

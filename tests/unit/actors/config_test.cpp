@@ -1,8 +1,8 @@
+#include "actors/config.hpp"
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
-
-#include "actors/config.hpp"
 
 using namespace vgpu::daemon;
 
@@ -99,7 +99,8 @@ TEST_CASE("The command line wins over the file") {
   overrides.socket = "/tmp/other";
   overrides.metrics = "off";
   overrides.log_level = "error";
-  const Config config = good("[daemon]\nsocket=\"/tmp/s\"\nmetrics=\"127.0.0.1:1\"\n[[pool]]\nname=\"A\"\ngpu=\"0\"\n", overrides);
+  const Config config =
+      good("[daemon]\nsocket=\"/tmp/s\"\nmetrics=\"127.0.0.1:1\"\n[[pool]]\nname=\"A\"\ngpu=\"0\"\n", overrides);
   CHECK(config.socket == "/tmp/other");
   CHECK(!config.metrics);
   CHECK(config.log_level == vgpu::log::Level::error);

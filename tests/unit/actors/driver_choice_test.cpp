@@ -1,11 +1,11 @@
-#include <catch2/catch.hpp>
+#include "actors/driver_choice.hpp"
+
 #include <unistd.h>
 
+#include <catch2/catch.hpp>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-
-#include "actors/driver_choice.hpp"
 
 using namespace vgpu::daemon;
 namespace fs = std::filesystem;

@@ -1,7 +1,7 @@
+#include "actors/identity.hpp"
+
 #include <catch2/catch.hpp>
 #include <cstring>
-
-#include "actors/identity.hpp"
 
 using namespace vgpu;
 using namespace vgpu::daemon;

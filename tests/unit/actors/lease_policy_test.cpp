@@ -1,6 +1,6 @@
-#include <catch2/catch.hpp>
-
 #include "actors/lease_policy.hpp"
+
+#include <catch2/catch.hpp>
 
 using namespace vgpu::daemon;
 

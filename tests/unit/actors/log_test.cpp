@@ -1,6 +1,6 @@
-#include <catch2/catch.hpp>
-
 #include "common/log.hpp"
+
+#include <catch2/catch.hpp>
 
 using namespace vgpu;
 

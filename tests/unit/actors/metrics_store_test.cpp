@@ -1,12 +1,13 @@
+#include "actors/metrics_store.hpp"
+
 #include <prometheus/text_serializer.h>
+#include <sys/mman.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <sstream>
-#include <sys/mman.h>
 #include <thread>
 
-#include "actors/metrics_store.hpp"
 #include "common/cuda_names.hpp"
 
 using namespace vgpu;
@@ -73,7 +74,8 @@ TEST_CASE("Counters are read while a session lives, and stay when it ends") {
   first.record->doorbells = 4;
   second.stats->calls_processed = 100;
   second.stats->memory_used_bytes = 10;
-  const std::string call = "vgpu_calls_by_name_total{pool=\"A\",call=\"" + std::string(protocol::kCalls[2].name) + "\"}";
+  const std::string call =
+      "vgpu_calls_by_name_total{pool=\"A\",call=\"" + std::string(protocol::kCalls[2].name) + "\"}";
   const std::string unsupported = "vgpu_unsupported_calls_total{call=\"" + std::string(cuda_names()[0]) + "\"}";
   CHECK(value(store, "vgpu_sessions" + labels) == 2);
   CHECK(value(store, "vgpu_memory_used_bytes" + labels) == 1010);

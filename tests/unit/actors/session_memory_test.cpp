@@ -1,3 +1,5 @@
+#include "actors/session_memory.hpp"
+
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
@@ -6,8 +8,6 @@
 
 #include <catch2/catch.hpp>
 #include <thread>
-
-#include "actors/session_memory.hpp"
 
 using namespace vgpu::daemon;
 

@@ -1,3 +1,5 @@
+#include "actors/socket_file.hpp"
+
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -6,7 +8,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include "actors/socket_file.hpp"
 #include "common/unix_address.hpp"
 
 using namespace vgpu;
