@@ -27,7 +27,7 @@ bool is_text(char first) noexcept {
 Image read_image(const void* image) {
   // Byte by byte as far as the bytes agree: a PTX text may be shorter than any header.
   const auto* bytes = static_cast<const char*>(image);
-  const auto begins_with = [bytes](std::uint32_t magic) {
+  const auto begins_with = [&bytes](std::uint32_t magic) {
     for (unsigned i = 0; i < 4; ++i) {
       if (static_cast<unsigned char>(bytes[i]) != ((magic >> (8 * i)) & 0xff)) return false;
     }

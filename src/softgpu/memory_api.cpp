@@ -11,6 +11,7 @@ constexpr std::size_t kPitchAlignment = 512;
 std::uint64_t allocate(Context& context, std::size_t bytes) {
   Memory& memory = driver().memory;
   if (const std::uint64_t address = memory.allocate(context, bytes, MemoryKind::device); address != 0) return address;
+  if (bytes > memory.total()) return 0;
   context.synchronize();
   for (const auto& pool : driver().pools.all()) pool->trim(0);
   return memory.allocate(context, bytes, MemoryKind::device);

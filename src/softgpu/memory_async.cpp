@@ -10,6 +10,7 @@ CUresult allocate(Context& context, CUdeviceptr* pointer, std::size_t bytes, con
   if (pointer == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
   MemoryPool::Range range = pool->get(bytes);
   if (range.address == 0) {
+    if (bytes > driver().memory.total()) return CUDA_ERROR_OUT_OF_MEMORY;
     // Frees that are on their way count as free memory.
     context.synchronize();
     for (const auto& other : driver().pools.all()) other->trim(0);

@@ -38,7 +38,7 @@ TEST_CASE("module: functions by name and by number") {
   CHECK(module == gpu.module);
   unsigned count = 0;
   CHECK_RESULT(CUDA_SUCCESS, cuModuleGetFunctionCount(&count, gpu.module));
-  CHECK(count == 11);
+  CHECK(count == 12);
   std::vector<CUfunction> all(count);
   CHECK_RESULT(CUDA_SUCCESS, cuModuleEnumerateFunctions(all.data(), count, gpu.module));
   CHECK(std::count(all.begin(), all.end(), function) == 1);
