@@ -60,25 +60,35 @@ TEST_CASE("a region of another version or size is refused") {
 TEST_CASE("an error of an earlier call without answer is returned once") {
   Session session;
   session.executor.on<call::cuMemsetD8Async>([](const Record&) {
-    return Answer{CUDA_ERROR_ILLEGAL_ADDRESS, {}, false};
+    return Answer{CUDA_ERROR_INVALID_HANDLE, {}, false};
   });
   CUdeviceptr pointer = 0;
   REQUIRE(cuMemAlloc(&pointer, 64) == CUDA_SUCCESS);
   REQUIRE(cuMemsetD8Async(pointer, 0, 64, nullptr) == CUDA_SUCCESS);
   SECTION("by the call that waits for it") {
-    CHECK(cuStreamSynchronize(nullptr) == CUDA_ERROR_ILLEGAL_ADDRESS);
+    CHECK(cuStreamSynchronize(nullptr) == CUDA_ERROR_INVALID_HANDLE);
     CHECK(cuStreamSynchronize(nullptr) == CUDA_SUCCESS);
   }
   SECTION("by the next call, which isn't sent") {
     session.executor.forget_records();
-    CHECK(cuMemsetD8Async(pointer, 0, 64, nullptr) == CUDA_ERROR_ILLEGAL_ADDRESS);
+    CHECK(cuMemsetD8Async(pointer, 0, 64, nullptr) == CUDA_ERROR_INVALID_HANDLE);
     CHECK(session.executor.records_of<call::cuMemsetD8Async>().empty());
   }
   SECTION("by a call that frees, which is sent all the same") {
     session.executor.forget_records();
-    CHECK(cuMemFree(pointer) == CUDA_ERROR_ILLEGAL_ADDRESS);
+    CHECK(cuMemFree(pointer) == CUDA_ERROR_INVALID_HANDLE);
     CHECK(session.executor.records_of<call::cuMemFree>().size() == 1);
   }
+}
+
+TEST_CASE("a sticky error is every later call's") {
+  Session session;
+  session.executor.set_async_error(CUDA_ERROR_ILLEGAL_ADDRESS);
+  CHECK(cuCtxSynchronize() == CUDA_ERROR_ILLEGAL_ADDRESS);
+  CHECK(cuCtxSynchronize() == CUDA_ERROR_ILLEGAL_ADDRESS);
+  CUstream stream = nullptr;
+  CHECK(cuStreamCreate(&stream, 0) == CUDA_ERROR_ILLEGAL_ADDRESS);
+  CHECK(session.executor.records().empty());
 }
 
 TEST_CASE("after the session's end each call returns how it ended") {
