@@ -9,13 +9,14 @@ namespace vgpu::bench {
 
 // cuda.h turns a name into that of its newest version (cuMemAlloc: cuMemAlloc_v2); the pointers take the versioned name
 // with them.
-#define VGPU_BENCH_FUNCTIONS(X)                                                                                  \
-  X(cuInit)                                                                                                      \
-  X(cuDeviceGet) X(cuDeviceGetName) X(cuDevicePrimaryCtxRetain) X(cuCtxSetCurrent) X(cuCtxSynchronize)           \
-      X(cuModuleLoadData) X(cuModuleGetFunction) X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemAllocAsync)   \
-          X(cuMemFreeAsync) X(cuMemAllocHost) X(cuMemFreeHost) X(cuMemcpyHtoD) X(cuMemcpyDtoH) X(cuStreamCreate) \
-              X(cuStreamSynchronize) X(cuStreamQuery) X(cuEventCreate) X(cuEventRecord) X(cuEventQuery)          \
-                  X(cuEventSynchronize) X(cuLaunchKernel) X(cuGetErrorName)
+// clang-format off: it would stack the names into a staircase
+#define VGPU_BENCH_FUNCTIONS(X) \
+  X(cuInit) X(cuDeviceGet) X(cuDeviceGetName) X(cuDevicePrimaryCtxRetain) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
+  X(cuModuleLoadData) X(cuModuleGetFunction) X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemAllocAsync) \
+  X(cuMemFreeAsync) X(cuMemAllocHost) X(cuMemFreeHost) X(cuMemcpyHtoD) X(cuMemcpyDtoH) X(cuStreamCreate) \
+  X(cuStreamSynchronize) X(cuStreamQuery) X(cuEventCreate) X(cuEventRecord) X(cuEventQuery) X(cuEventSynchronize) \
+  X(cuLaunchKernel) X(cuGetErrorName)
+// clang-format on
 
 struct Driver {
 #define VGPU_BENCH_MEMBER(name) decltype(&::name) name##_p = nullptr;
