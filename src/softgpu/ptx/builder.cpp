@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "softgpu/ptx/parser.hpp"
+#include "softgpu/ptx/registers.hpp"
 
 namespace vgpu::softgpu::ptx {
 namespace {
@@ -64,7 +65,11 @@ void Builder::build() {
   emit(Flow::ret);  // a body may end without one; a label may stand at the very end
   close_level();
   out_.register_bytes = register_bytes_;
-  out_.registers = std::min<std::uint32_t>(255, register_bytes_ / kNarrow);
+  out_.registers = held_registers(out_);
+  if (out_.max_threads != 0) {
+    // Launch bounds are a promise: the block fits the 65536 registers of a multiprocessor.
+    out_.registers = std::min(out_.registers, 65536 / round_up(out_.max_threads, kLanes));
+  }
   out_.local_bytes = round_up(out_.local_bytes, 64);
 }
 

@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "softgpu/ptx/builder.hpp"
+#include "softgpu/ptx/mbarrier.hpp"
 #include "softgpu/ptx/memory_access.hpp"
 
 /// cp.async: the copy is made at once, so that groups are complete whenever they are waited for.
@@ -39,6 +40,7 @@ void copy(Warp& w, const Insn& in, u32 mask) {
 
 bool decode_async(Builder& b, Words& w) {
   const auto& in = w.instruction();
+  if (in.opcode == "mbarrier") return decode_mbarrier(b, w);
   if (in.opcode != "cp" || !w.take("async")) return false;
   if (w.take("commit_group") || w.take("wait_group") || w.take("wait_all")) {
     b.emit(nothing);

@@ -172,6 +172,17 @@ void predicates(Warp& w, const Insn& in, u32 mask) {
 }
 void invert_predicate(Warp& w, const Insn& in, u32 mask) { set_predicate(w, in.d, ~predicate(w, in.a), mask); }
 
+/// The position of the n-th set bit from a base, upwards or downwards; all ones if there is none.
+u32 find_nth(u32 bits, u32 base, s32 n) {
+  if (n == 0) return base < 32 && (bits >> base & 1) != 0 ? base : ~u32{0};
+  const s64 step = n < 0 ? -1 : 1;
+  s64 left = n < 0 ? -static_cast<s64>(n) : n;
+  for (s64 at = base; at >= 0 && at < 32; at += step) {
+    if ((bits >> at & 1) != 0 && --left == 0) return static_cast<u32>(at);
+  }
+  return ~u32{0};
+}
+
 /// Unsigned handlers by size.
 template <class F>
 Handler by_size(Type type, F f) {
@@ -370,6 +381,16 @@ bool decode_bits(Builder& b, Words& w) {
   if (op == "prmt") return decode_prmt(b, w);
   if (op == "lop3") return decode_lop3(b, w);
   if (op == "shf") return decode_shf(b, w);
+  if (op == "fns") {
+    const auto& in = w.instruction();
+    b.need_operands(4);
+    if (!w.take("b32")) b.refuse("expected .b32");
+    const Ref bits = b.read(in.operands[1], Type::b32);
+    const Ref base = b.read(in.operands[2], Type::b32);
+    const Ref n = b.read(in.operands[3], Type::s32);
+    b.emit(ternary<u32, u32, u32, s32, find_nth>, b.write(in.operands[0], Type::b32), bits, base, n);
+    return true;
+  }
   return false;
 }
 

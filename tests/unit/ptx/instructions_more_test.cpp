@@ -159,6 +159,32 @@ TEST_CASE("exchange between lanes", "[instructions]") {
   CHECK(got[3] == 5);
 }
 
+TEST_CASE("barrier objects in shared memory", "[instructions]") {
+  const auto got = lanes(R"(
+    setp.eq.u32 %p1, %r0, 0;
+    @%p1 mbarrier.init.shared.b64 [scratch], 32;
+    bar.sync 0;
+    mov.u32 %r3, 0;
+    loop:
+    setp.lt.u32 %p2, %r0, 7;
+    @%p2 st.shared.u32 [scratch+8], %r3;
+    mbarrier.arrive.shared.b64 %rd1, [scratch];
+    wait: mbarrier.test_wait.shared.b64 %p3, [scratch], %rd1;
+    @!%p3 bra wait;
+    ld.shared.u32 %r4, [scratch+8];
+    add.u32 %out, %out, %r4;
+    bar.sync 0;
+    add.u32 %r3, %r3, 1;
+    setp.lt.u32 %p4, %r3, 5;
+    @%p4 bra loop;
+    mbarrier.try_wait.parity.shared.b64 %p5, [scratch], 0;
+    @%p5 add.u32 %out, %out, 100;)");
+  for (const auto one : got) CHECK(one == 110);
+  CHECK(value("fns.b32 %out, 0xf0, 0, 2;") == 5);
+  CHECK(value("fns.b32 %out, 0xf0, 31, -1;") == 7);
+  CHECK(value("fns.b32 %out, 0xf0, 0, 9;") == 0xffffffffu);
+}
+
 TEST_CASE("barriers that count", "[instructions]") {
   CHECK(value("setp.lt.u32 %p1, %r0, 5; barrier.cta.red.popc.aligned.u32 %out, 0, %p1;") == 5);
   CHECK(value("setp.lt.u32 %p1, %r0, 5; bar.red.and.pred %p2, 1, 32, %p1; selp.u32 %out, 1, 0, %p2;") == 0);
