@@ -9,7 +9,8 @@ namespace vgpu::bench {
 
 // cuda.h turns a name into that of its newest version (cuMemAlloc: cuMemAlloc_v2); the pointers take the versioned name
 // with them.
-// clang-format off: it would stack the names into a staircase
+// Formatted by hand: clang-format would stack the names into a staircase.
+// clang-format off
 #define VGPU_BENCH_FUNCTIONS(X) \
   X(cuInit) X(cuDeviceGet) X(cuDeviceGetName) X(cuDevicePrimaryCtxRetain) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
   X(cuModuleLoadData) X(cuModuleGetFunction) X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemAllocAsync) \
