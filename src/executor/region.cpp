@@ -56,6 +56,14 @@ bool Region::map(int fd, u64 region_bytes, std::string& error) {
 
 Region::Arena Region::map_arena(u64 address) {
   const u64 bytes = arena_bytes();
+  if (address == 0) {
+    void* anywhere =
+        bytes == 0 ? MAP_FAILED
+                   : mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd_, VGPU_ARENA_OFFSET);
+    if (anywhere == MAP_FAILED) return Arena::bad_address;
+    arena_.store(static_cast<std::byte*>(anywhere), std::memory_order_release);
+    return Arena::mapped;
+  }
   if (bytes == 0 || address % VGPU_PAGE != 0 || address < kLowestArena || address >= kHighestArena ||
       bytes > kHighestArena - address)
     return Arena::bad_address;

@@ -57,6 +57,7 @@ void RingLoop::run() {
     if (may_read() && read()) continue;
     if (!session_.parking.empty()) {
       poll_parked();
+      pause_.step();
       continue;
     }
     note_empty();
@@ -155,10 +156,9 @@ void RingLoop::poll_parked() {
 
 bool RingLoop::spin() {
   const Clock::time_point end = Clock::now() + spin_;
-  Pause pause;
   for (unsigned i = 1;; ++i) {
     if (reader_.pending() || commands_.pending() || session_.ended()) return true;
-    pause.step();
+    pause_.step();
     if (i % 16 != 0) continue;
     const Clock::time_point now = Clock::now();
     if (now >= lease_end_) yielding_ = true;

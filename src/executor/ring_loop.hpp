@@ -46,6 +46,7 @@ class RingLoop {
   protocol::RingReader reader_;
   protocol::RingReader::Record record_;
   CurrentContext current_;
+  Pause pause_;
 
   bool leased_ = false;
   bool yielding_ = false;

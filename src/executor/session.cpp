@@ -45,7 +45,7 @@ Session::Session(const SessionConfig& session_config, const Driver& driver, Regi
 Session::~Session() { host_functions.end(); }
 
 void Session::end(vgpu_end_reason reason, std::string_view text) {
-  if (ended_.exchange(true, std::memory_order_acq_rel)) return;
+  if (ending_.exchange(true, std::memory_order_acq_rel)) return;
   vgpu_control& control = *region.control();
   shared(control.end_reason).store(reason, std::memory_order_relaxed);
   shared(control.end_result).store(CUDA_ERROR_UNKNOWN, std::memory_order_relaxed);
@@ -62,6 +62,8 @@ void Session::end(vgpu_end_reason reason, std::string_view text) {
   event.result = CUDA_ERROR_UNKNOWN;
   set_text(event, text);
   link.send(event);
+  // Last: the process leaves as soon as the reader thread sees it.
+  ended_.store(true, std::memory_order_release);
   signal.raise();
 }
 

@@ -79,6 +79,7 @@ class Session {
   void register_staging(protocol::u32 context_index) noexcept;
 
  private:
+  std::atomic<bool> ending_{false};  ///< somebody is about it
   std::atomic<bool> ended_{false};
   std::atomic<bool> faulted_{false};
   std::vector<bool> named_unsupported_;

@@ -1,4 +1,5 @@
 #include "executor/dispatch.hpp"
+#include "executor/enum_range.hpp"
 
 namespace vgpu::executor {
 
@@ -78,15 +79,25 @@ VGPU_HANDLER(cuCtxDestroy) {
 VGPU_HANDLER(cuCtxSynchronize) { return in.cuda.cuCtxSynchronize(); }
 
 VGPU_HANDLER(cuCtxGetLimit) {
+  CUlimit limit{};
+  if (!to_enum<CU_LIMIT_MAX>(request.limit, limit)) return CUDA_ERROR_INVALID_VALUE;
   std::size_t value = 0;
-  const CUresult result = in.cuda.cuCtxGetLimit(&value, static_cast<CUlimit>(request.limit));
+  const CUresult result = in.cuda.cuCtxGetLimit(&value, limit);
   reply.value = value;
   return result;
 }
 
-VGPU_HANDLER(cuCtxSetLimit) { return in.cuda.cuCtxSetLimit(static_cast<CUlimit>(request.limit), request.value); }
+VGPU_HANDLER(cuCtxSetLimit) {
+  CUlimit limit{};
+  if (!to_enum<CU_LIMIT_MAX>(request.limit, limit)) return CUDA_ERROR_INVALID_VALUE;
+  return in.cuda.cuCtxSetLimit(limit, request.value);
+}
 
-VGPU_HANDLER(cuCtxSetCacheConfig) { return in.cuda.cuCtxSetCacheConfig(static_cast<CUfunc_cache>(request.config)); }
+VGPU_HANDLER(cuCtxSetCacheConfig) {
+  CUfunc_cache config{};
+  if (!to_enum<CU_FUNC_CACHE_PREFER_EQUAL>(request.config, config)) return CUDA_ERROR_INVALID_VALUE;
+  return in.cuda.cuCtxSetCacheConfig(config);
+}
 
 VGPU_HANDLER(cuCtxResetPersistingL2Cache) { return in.cuda.cuCtxResetPersistingL2Cache(); }
 

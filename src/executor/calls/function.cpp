@@ -1,4 +1,5 @@
 #include "executor/callable.hpp"
+#include "executor/enum_range.hpp"
 
 namespace vgpu::executor {
 
@@ -14,50 +15,60 @@ VGPU_HANDLER(cuKernelGetFunction) {
 }
 
 VGPU_HANDLER(cuKernelGetAttribute) {
+  CUfunction_attribute attribute{};
+  if (!to_enum<CU_FUNC_ATTRIBUTE_MAX>(request.attribute, attribute)) return CUDA_ERROR_INVALID_VALUE;
   CUdevice device = 0;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
   const auto kernel = in.session.handles.find<CUkernel>(request.kernel);
   if (kernel == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  return in.cuda.cuKernelGetAttribute(&reply.value, static_cast<CUfunction_attribute>(request.attribute), kernel,
-                                      device);
+  return in.cuda.cuKernelGetAttribute(&reply.value, attribute, kernel, device);
 }
 
 VGPU_HANDLER(cuKernelSetAttribute) {
+  CUfunction_attribute attribute{};
+  if (!to_enum<CU_FUNC_ATTRIBUTE_MAX>(request.attribute, attribute)) return CUDA_ERROR_INVALID_VALUE;
   CUdevice device = 0;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
   const auto kernel = in.session.handles.find<CUkernel>(request.kernel);
   if (kernel == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  return in.cuda.cuKernelSetAttribute(static_cast<CUfunction_attribute>(request.attribute), request.value, kernel,
-                                      device);
+  return in.cuda.cuKernelSetAttribute(attribute, request.value, kernel, device);
 }
 
 VGPU_HANDLER(cuKernelSetCacheConfig) {
+  CUfunc_cache config{};
+  if (!to_enum<CU_FUNC_CACHE_PREFER_EQUAL>(request.config, config)) return CUDA_ERROR_INVALID_VALUE;
   CUdevice device = 0;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
   const auto kernel = in.session.handles.find<CUkernel>(request.kernel);
   if (kernel == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  return in.cuda.cuKernelSetCacheConfig(kernel, static_cast<CUfunc_cache>(request.config), device);
+  return in.cuda.cuKernelSetCacheConfig(kernel, config, device);
 }
 
 VGPU_HANDLER(cuFuncGetAttribute) {
+  CUfunction_attribute attribute{};
+  if (!to_enum<CU_FUNC_ATTRIBUTE_MAX>(request.attribute, attribute)) return CUDA_ERROR_INVALID_VALUE;
   CUfunction function = nullptr;
   const CUresult result = find_function(in, request.function, function);
   if (result != CUDA_SUCCESS) return result;
-  return in.cuda.cuFuncGetAttribute(&reply.value, static_cast<CUfunction_attribute>(request.attribute), function);
+  return in.cuda.cuFuncGetAttribute(&reply.value, attribute, function);
 }
 
 VGPU_HANDLER(cuFuncSetAttribute) {
+  CUfunction_attribute attribute{};
+  if (!to_enum<CU_FUNC_ATTRIBUTE_MAX>(request.attribute, attribute)) return CUDA_ERROR_INVALID_VALUE;
   CUfunction function = nullptr;
   const CUresult result = find_function(in, request.function, function);
   if (result != CUDA_SUCCESS) return result;
-  return in.cuda.cuFuncSetAttribute(function, static_cast<CUfunction_attribute>(request.attribute), request.value);
+  return in.cuda.cuFuncSetAttribute(function, attribute, request.value);
 }
 
 VGPU_HANDLER(cuFuncSetCacheConfig) {
+  CUfunc_cache config{};
+  if (!to_enum<CU_FUNC_CACHE_PREFER_EQUAL>(request.config, config)) return CUDA_ERROR_INVALID_VALUE;
   CUfunction function = nullptr;
   const CUresult result = find_function(in, request.function, function);
   if (result != CUDA_SUCCESS) return result;
-  return in.cuda.cuFuncSetCacheConfig(function, static_cast<CUfunc_cache>(request.config));
+  return in.cuda.cuFuncSetCacheConfig(function, config);
 }
 
 VGPU_HANDLER(cuFuncGetParamInfo) {

@@ -117,29 +117,19 @@ CUresult default_pool(Invocation& in, i32 ordinal, CUmemoryPool& pool) {
   return in.cuda.cuDeviceGetDefaultMemPool(&pool, device);
 }
 
-/// Width of the attribute's value; 0 for those that are not known.
-u32 attribute_bytes(CUmemPool_attribute attribute) noexcept {
-  switch (attribute) {
-    case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
-    case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
-    case CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES:
-      return sizeof(int);
-    case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
-    case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
-    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
-    case CU_MEMPOOL_ATTR_USED_MEM_CURRENT:
-    case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
-      return sizeof(cuuint64_t);
-    default:
-      return 0;
-  }
+/// False: not one of the attributes whose value is a number that fits. Takes no unknown ones: how many bytes the driver
+/// would read or write is not known either.
+bool pool_attribute(u32 number, CUmemPool_attribute& attribute) noexcept {
+  if (number < CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES || number > CU_MEMPOOL_ATTR_USED_MEM_HIGH) return false;
+  attribute = static_cast<CUmemPool_attribute>(number);
+  return true;
 }
 
 }  // namespace
 
 VGPU_HANDLER(cuMemPoolGetAttribute) {
-  const auto attribute = static_cast<CUmemPool_attribute>(request.attribute);
-  if (attribute_bytes(attribute) == 0) return CUDA_ERROR_INVALID_VALUE;
+  CUmemPool_attribute attribute{};
+  if (!pool_attribute(request.attribute, attribute)) return CUDA_ERROR_INVALID_VALUE;
   CUmemoryPool pool = nullptr;
   const CUresult result = default_pool(in, request.device, pool);
   if (result != CUDA_SUCCESS) return result;
@@ -149,8 +139,8 @@ VGPU_HANDLER(cuMemPoolGetAttribute) {
 }
 
 VGPU_HANDLER(cuMemPoolSetAttribute) {
-  const auto attribute = static_cast<CUmemPool_attribute>(request.attribute);
-  if (attribute_bytes(attribute) == 0) return CUDA_ERROR_INVALID_VALUE;
+  CUmemPool_attribute attribute{};
+  if (!pool_attribute(request.attribute, attribute)) return CUDA_ERROR_INVALID_VALUE;
   CUmemoryPool pool = nullptr;
   const CUresult result = default_pool(in, request.device, pool);
   if (result != CUDA_SUCCESS) return result;

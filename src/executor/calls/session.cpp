@@ -13,9 +13,9 @@ VGPU_HANDLER(vgpuAttach) {
   if (request.protocol_version >> 16 != VGPU_VERSION_MAJOR)
     return in.violate(VGPU_END_VERSION, "major number of the protocol");
   Region& region = in.session.region;
-  if (request.arena_address != 0 && region.has_arena()) {
-    if (region.arena_address() != request.arena_address) return CUDA_ERROR_INVALID_VALUE;
-  } else if (request.arena_address != 0) {
+  if (region.has_arena()) {
+    if (request.arena_address != 0 && region.arena_address() != request.arena_address) return CUDA_ERROR_INVALID_VALUE;
+  } else if (region.arena_bytes() != 0 || request.arena_address != 0) {
     switch (region.map_arena(request.arena_address)) {
       case Region::Arena::mapped:
         break;
@@ -34,7 +34,8 @@ VGPU_HANDLER(vgpuAttach) {
 
 VGPU_HANDLER(vgpuDeviceInfo) {
   if (request.into_bytes < sizeof(DeviceInfo)) return CUDA_ERROR_INVALID_VALUE;
-  std::byte* into = in.session.region.span(request.into, sizeof(DeviceInfo));
+  // All that the guest offers, not only what is used: a range that leads out of the region is never honest.
+  std::byte* into = in.session.region.span(request.into, request.into_bytes);
   if (into == nullptr) return in.violate(VGPU_END_BAD_BULK, "into");
   CUdevice device = 0;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
