@@ -56,6 +56,19 @@ TEST_CASE("the arena is mapped where the guest says, if that is a good place") {
   CHECK(guest.call<call::cuMemFreeHost>({extent, 5000}) == CUDA_ERROR_INVALID_VALUE);
 }
 
+TEST_CASE("a guest without a place for the arena uses it by offset") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  REQUIRE(guest.call<call::vgpuAttach>({0, VGPU_VERSION, 0}) == CUDA_SUCCESS);
+  guest.make_context();
+  const u64 device = guest.allocate(4096);
+  const Offset last{kRegionBytes - 16};
+  CHECK(guest.call<call::cuMemcpyDtoH>({Pointer{device}, {0}, last, 16}) == CUDA_SUCCESS);
+  guest.publish<call::cuMemcpyDtoH>({Pointer{device}, {0}, last, 17}, 0);
+  guest.join();
+  CHECK(guest.reason() == VGPU_END_BAD_BULK);
+}
+
 TEST_CASE("device information is what the driver says, less what is not carried") {
   FakeCuda cuda;
   Guest guest(cuda);

@@ -1,5 +1,7 @@
-// The executor on the software GPU: a real kernel, through a real ring.
+// The executor on a whole driver: real kernels, through a real ring. VGPU_TEST_DRIVER names another driver than the
+// software GPU, such as libcuda.so.1.
 #include <catch2/catch.hpp>
+#include <cstdlib>
 
 #include "guest.hpp"
 #include "protocol/payload.hpp"
@@ -43,11 +45,12 @@ struct Parameters {
   u32 count;
 };
 
-const executor::Driver& software_gpu() {
+const executor::Driver& whole_driver() {
   static const executor::Driver* driver = [] {
     auto* loaded = new executor::Driver;
     std::string error;
-    if (!loaded->load(VGPU_SOFTGPU_LIBRARY, error)) std::abort();
+    const char* other = std::getenv("VGPU_TEST_DRIVER");
+    if (!loaded->load(other != nullptr ? other : VGPU_SOFTGPU_LIBRARY, error)) std::abort();
     if (loaded->cuInit(0) != CUDA_SUCCESS) std::abort();
     return loaded;
   }();
@@ -82,8 +85,8 @@ FunctionHandle load_scale(Guest& guest) {
 
 }  // namespace
 
-TEST_CASE("software GPU: a kernel works on what was copied in, and the result comes back") {
-  Guest guest(software_gpu());
+TEST_CASE("whole driver: a kernel works on what was copied in, and the result comes back") {
+  Guest guest(whole_driver());
   guest.make_context();
   const FunctionHandle function = load_scale(guest);
   const u64 device = guest.allocate(1024);
@@ -106,8 +109,8 @@ TEST_CASE("software GPU: a kernel works on what was copied in, and the result co
   CHECK(guest.stats->kernels_launched.load() == 2);
 }
 
-TEST_CASE("software GPU: a kernel writes to the guest's pinned memory through the guest's pointer") {
-  Guest guest(software_gpu());
+TEST_CASE("whole driver: a kernel writes to the guest's pinned memory through the guest's pointer") {
+  Guest guest(whole_driver());
   constexpr u64 kArena = 0x340000000000;
   REQUIRE(guest.call<call::vgpuAttach>({kArena, VGPU_VERSION, 0}) == CUDA_SUCCESS);
   guest.make_context();
@@ -125,8 +128,43 @@ TEST_CASE("software GPU: a kernel writes to the guest's pinned memory through th
   CHECK(numbers[1] == 0);
 }
 
-TEST_CASE("software GPU: host functions run between the work of their stream") {
-  Guest guest(software_gpu());
+TEST_CASE("whole driver: copies of all sizes, synchronous and not") {
+  Guest guest(whole_driver());
+  guest.make_context();
+  constexpr u64 kBytes = u64{4} << 20;
+  const u64 device = guest.allocate(kBytes);
+  REQUIRE(device != 0);
+  std::byte* staging = guest.region.staging();
+  for (u64 i = 0; i < kBytes; ++i) staging[i] = static_cast<std::byte>(i * 7 + i / 251);
+  const std::vector<std::byte> sent(staging, staging + kBytes);
+  const auto stream = guest.make_stream(1);
+  REQUIRE(guest.call<call::cuMemcpyHtoDAsync>({Pointer{device}, stream, Offset{VGPU_STAGING_OFFSET}, kBytes}) ==
+          CUDA_SUCCESS);
+  std::memset(staging, 0, kBytes);
+  REQUIRE(guest.call<call::cuMemcpyDtoHAsync>(
+              {Pointer{device}, stream, Offset{VGPU_STAGING_OFFSET + kBytes}, kBytes}) == CUDA_SUCCESS);
+  CHECK(std::memcmp(staging + kBytes, sent.data(), kBytes) == 0);
+  guest.publish<call::cuMemsetD8Async>({Pointer{device}, 1000, stream, 0x5a, 0});
+  call::cuMemcpy2D::Request rows{};
+  rows.source = device;
+  rows.source_pitch = 500;
+  rows.destination = VGPU_STAGING_OFFSET;
+  rows.destination_pitch = 100;
+  rows.width = 50;
+  rows.height = 4;
+  rows.stream = stream;
+  rows.destination_on_host = 1;
+  REQUIRE(guest.call<call::cuMemcpy2D>(rows) == CUDA_SUCCESS);
+  CHECK(staging[0] == std::byte{0x5a});
+  CHECK(staging[149] == std::byte{0x5a});
+  CHECK(staging[150] == std::byte{0});
+  CHECK(staging[200] == sent[1000]);
+  CHECK(staging[349] == sent[1549]);
+  CHECK(guest.call<call::cuMemFree>({Pointer{device}}) == CUDA_SUCCESS);
+}
+
+TEST_CASE("whole driver: host functions run between the work of their stream") {
+  Guest guest(whole_driver());
   guest.make_context();
   const auto stream = guest.make_stream(1);
   const auto event = EventHandle::make(1, 1);
