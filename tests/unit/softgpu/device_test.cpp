@@ -99,7 +99,7 @@ TEST_CASE("device: names and identity") {
   const char* text = nullptr;
   CHECK_RESULT(CUDA_SUCCESS, cuGetErrorString(CUDA_ERROR_OUT_OF_MEMORY, &text));
   CHECK(std::string(text) == "out of memory");
-  CHECK_RESULT(CUDA_ERROR_INVALID_VALUE, cuGetErrorName(static_cast<CUresult>(12345), &text));
+  CHECK_RESULT(CUDA_ERROR_INVALID_VALUE, cuGetErrorName(static_cast<CUresult>(998), &text));
   CHECK(text == nullptr);
 }
 
