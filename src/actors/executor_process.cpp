@@ -147,7 +147,9 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
   if (::close_range(protocol::kStatsFd + 1, ~0u, 0) != 0) ::_exit(126);
   ::setpgid(0, 0);
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(126);
+#ifndef __SANITIZE_THREAD__  // which knows the standard layout only
   ::personality(ADDR_COMPAT_LAYOUT);
+#endif
   struct sigaction standard {};
   standard.sa_handler = SIG_DFL;
   for (int signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &standard, nullptr);

@@ -50,10 +50,12 @@ int main() {
     say(ExecutorEvent::Type::failed, "inherited a descriptor", VGPU_END_EXECUTOR_START, 999);
     return 1;
   }
+#ifndef __SANITIZE_THREAD__  // the daemon leaves the standard layout to such builds
   if ((::personality(0xffffffff) & ADDR_COMPAT_LAYOUT) == 0) {
     say(ExecutorEvent::Type::failed, "wrong address layout", VGPU_END_EXECUTOR_START, 999);
     return 1;
   }
+#endif
   if (pool == "no-gpu") {
     say(ExecutorEvent::Type::failed, "no device in this test", VGPU_END_EXECUTOR_START, 100);
     return 1;
