@@ -44,7 +44,7 @@ struct Wait {
 };
 
 /// Waits for events without a thread for each: the reader thread asks now and then; what takes long is handed to a
-/// worker that sleeps in the driver. Reader thread, but for EventPool.
+/// worker that sleeps between its questions. Reader thread, but for EventPool.
 class Parking {
  public:
   explicit Parking(Session& session);

@@ -583,15 +583,6 @@ struct Does<Name_cuEventQuery> {
   }
 };
 template <>
-struct Does<Name_cuEventSynchronize> {
-  static CUresult call(CUevent event) {
-    std::unique_lock lock(fake().mutex);
-    if (!fake().events.contains(event)) return CUDA_ERROR_INVALID_HANDLE;
-    fake().changed.wait(lock, [event] { return fake().event_done(event); });
-    return CUDA_SUCCESS;
-  }
-};
-template <>
 struct Does<Name_cuEventElapsedTime> {
   static CUresult call(float* milliseconds, CUevent, CUevent) {
     *milliseconds = 1.5F;
