@@ -111,7 +111,7 @@ http_get() {
 
 # A TCP port of this machine that nobody uses.
 free_port() {
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' 2>/dev/null
 }
 
 # wait_for SECONDS COMMAND…: until the command succeeds.
