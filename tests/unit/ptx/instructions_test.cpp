@@ -1,6 +1,7 @@
 #include <bit>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <span>
 
 #include "machine_fixture.hpp"
 
@@ -8,14 +9,14 @@
 namespace vgpu::softgpu::ptx::test {
 namespace {
 
-std::uint64_t f32(float value) { return std::bit_cast<std::uint32_t>(value); }
-std::uint64_t f64(double value) { return std::bit_cast<std::uint64_t>(value); }
+constexpr std::uint64_t f32(float value) { return std::bit_cast<std::uint32_t>(value); }
+constexpr std::uint64_t f64(double value) { return std::bit_cast<std::uint64_t>(value); }
 
 struct Case {
   const char* code;
   std::uint64_t expected;
 };
-void check(std::initializer_list<Case> cases) {
+void check(std::span<const Case> cases) {
   for (const Case& one : cases) {
     INFO(one.code);
     CHECK(value(one.code) == one.expected);
@@ -25,7 +26,8 @@ void check(std::initializer_list<Case> cases) {
 }  // namespace
 
 TEST_CASE("integer arithmetic", "[instructions]") {
-  check({
+  // Constant data: built when the program is compiled.
+  static constexpr Case kCases[] = {
       {"add.s32 %out, 7, -9;", 0xfffffffeu},
       {"add.sat.s32 %out, 2147483647, 5;", 0x7fffffffu},
       {"sub.sat.s32 %out, -2147483648, 5;", 0x80000000u},
@@ -125,11 +127,13 @@ TEST_CASE("integer arithmetic", "[instructions]") {
       {"sub.cc.u32 %r1, 1, 2; subc.u32 %out, 10, 3;", 6},
       {"mad.lo.cc.u32 %r1, 0x10000, 0x10000, 1; madc.hi.u32 %out, 0x10000, 0x10000, 4;", 5},
       {"mad.lo.cc.u64 %rd1, 0xffffffffffffffff, 2, 2; madc.hi.u64 %outd, 0xffffffffffffffff, 2, 0;", 2},
-  });
+  };
+  check(kCases);
 }
 
 TEST_CASE("float arithmetic", "[instructions]") {
-  check({
+  // Constant data: built when the program is compiled.
+  static constexpr Case kCases[] = {
       {"add.f32 %f1, 0f3F800000, 0f33800000; mov.b32 %out, %f1;", f32(1.0f)},
       {"add.rp.f32 %f1, 0f3F800000, 0f33800000; mov.b32 %out, %f1;", 0x3f800001u},
       {"add.rz.f32 %f1, 0fBF800000, 0f33800000; mov.b32 %out, %f1;", 0xbf7fffffu},
@@ -149,7 +153,7 @@ TEST_CASE("float arithmetic", "[instructions]") {
       {"div.full.f32 %f1, 0f40C00000, 0f40400000; mov.b32 %out, %f1;", f32(2.0f)},
       {"rcp.rn.f64 %fd1, 0d4010000000000000; mov.b64 %outd, %fd1;", f64(0.25)},
       {"rcp.approx.ftz.f64 %fd1, 0d4010000000000001; mov.b64 %outd, %fd1;", f64(0.25)},
-      {"sqrt.rn.f32 %f1, 0f40000000; mov.b32 %out, %f1;", f32(std::sqrt(2.0f))},
+      {"sqrt.rn.f32 %f1, 0f40000000; mov.b32 %out, %f1;", f32(1.41421356f)},
       {"sqrt.rp.f32 %f1, 0f40000000; mov.b32 %out, %f1;", 0x3fb504f4u},
       {"rsqrt.approx.f32 %f1, 0f40800000; mov.b32 %out, %f1;", f32(0.5f)},
       {"ex2.approx.f32 %f1, 0f40400000; mov.b32 %out, %f1;", f32(8.0f)},
@@ -175,11 +179,13 @@ TEST_CASE("float arithmetic", "[instructions]") {
       {"max.f16x2 %out, 0x7e003c00, 0x3c004000;", 0x3c004000u},
       {"neg.f16x2 %out, 0x40003c00;", 0xc000bc00u},
       {"ex2.approx.f16x2 %out, 0x40003c00;", 0x44004000u},
-  });
+  };
+  check(kCases);
 }
 
 TEST_CASE("conversions", "[instructions]") {
-  check({
+  // Constant data: built when the program is compiled.
+  static constexpr Case kCases[] = {
       {"cvt.s64.s32 %outd, -5;", static_cast<std::uint64_t>(-5)},
       {"cvt.u64.u32 %outd, -5;", 0xfffffffbu},
       {"mov.u32 %r1, 0x1ff; cvt.u8.u32 %h1, %r1; cvt.u32.u16 %out, %h1;", 0xff},
@@ -225,11 +231,13 @@ TEST_CASE("conversions", "[instructions]") {
       {"cvt.rna.tf32.f32 %out, 0f3F801000;", 0x3f802000u},
       {"cvt.rn.f16.s32 %h1, 3; cvt.u32.u16 %out, %h1;", 0x4200},
       {"mov.b16 %h1, 0x4248; cvt.rzi.s32.f16 %out, %h1;", 3},
-  });
+  };
+  check(kCases);
 }
 
 TEST_CASE("comparisons", "[instructions]") {
-  check({
+  // Constant data: built when the program is compiled.
+  static constexpr Case kCases[] = {
       {"setp.lt.s32 %p1, -1, 1; selp.b32 %out, 1, 0, %p1;", 1},
       {"setp.lo.u32 %p1, -1, 1; selp.b32 %out, 1, 0, %p1;", 0},
       {"setp.hs.u32 %p1, -1, 1; selp.b32 %out, 1, 0, %p1;", 1},
@@ -256,7 +264,8 @@ TEST_CASE("comparisons", "[instructions]") {
        "%p3;",
        1},
       {"setp.eq.s32 %p1, 1, 2; mov.pred %p2, %p1; @!%p2 mov.u32 %out, 5;", 5},
-  });
+  };
+  check(kCases);
 }
 
 }  // namespace vgpu::softgpu::ptx::test
