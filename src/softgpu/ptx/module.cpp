@@ -46,7 +46,8 @@ class Compiler {
   void decode_function(std::uint32_t index);
   void lay_out_shared();
   void describe_kernels();
-  std::vector<std::uint32_t> reachable(std::uint32_t function) const;
+  /// The function and all that it may call: by name, or also through pointers.
+  std::vector<std::uint32_t> reachable(std::uint32_t function, bool through_pointers) const;
 
   std::unique_ptr<Program> program_;
   ast::Module tree_;
@@ -176,7 +177,7 @@ void Compiler::decode_functions() {
   }
 }
 
-std::vector<std::uint32_t> Compiler::reachable(std::uint32_t function) const {
+std::vector<std::uint32_t> Compiler::reachable(std::uint32_t function, bool through_pointers) const {
   std::vector<std::uint32_t> out{function};
   std::vector<bool> seen(program_->functions.size());
   seen[function] = true;
@@ -191,7 +192,7 @@ std::vector<std::uint32_t> Compiler::reachable(std::uint32_t function) const {
       }
     }
   }
-  if (!indirect) return out;
+  if (!indirect || !through_pointers) return out;
   // A pointer may lead to any device function.
   for (std::uint32_t i = 0; i < seen.size(); ++i) {
     if (!seen[i] && !program_->functions[i].entry && program_->functions[i].defined) out.push_back(i);
@@ -233,7 +234,7 @@ void Compiler::lay_out_shared() {
       continue;
     }
     bool needs_common = false;
-    for (const std::uint32_t one : reachable(i)) {
+    for (const std::uint32_t one : reachable(i, true)) {
       for (const Fixup& fixup : program_->functions[one].fixups) {
         needs_common = needs_common || (fixup.kind == Fixup::Kind::shared && program_->shared[fixup.index].common);
       }
@@ -268,18 +269,19 @@ void Compiler::describe_kernels() {
     info.static_shared_bytes = function.static_shared;
     info.max_threads_per_block = function.max_threads != 0 ? function.max_threads : 1024;
     std::optional<Diagnostic> broken = function.broken;
-    for (const std::uint32_t one : reachable(i)) {
+    for (const std::uint32_t one : reachable(i, true)) {
       const Function& callee = program_->functions[one];
-      const bool direct =
-          one == i || std::find(function.callees.begin(), function.callees.end(), one) != function.callees.end();
       info.local_bytes = std::max(info.local_bytes, callee.local_bytes);
       info.registers = std::max(info.registers, callee.registers);
       function.uses_reserved_shared = function.uses_reserved_shared || callee.uses_reserved_shared;
       info.uses_grid_sync = info.uses_grid_sync || callee.uses_grid_workspace;
-      if (!broken && callee.broken && (direct || !function.calls_indirectly)) broken = callee.broken;
-      if (!broken && !callee.defined) {
-        broken = diagnostic_at(bodies_[one]->place, callee.name, "the function has no body");
-      }
+    }
+    // What a pointer may lead to is found broken when it is called.
+    for (const std::uint32_t one : reachable(i, false)) {
+      const Function& callee = program_->functions[one];
+      if (broken) break;
+      if (callee.broken) broken = callee.broken;
+      if (!callee.defined) broken = diagnostic_at(bodies_[one]->place, callee.name, "the function has no body");
     }
     if (info.static_shared_bytes > kMaxSharedBytes) {
       broken = diagnostic_at(bodies_[i]->place, function.name, "the kernel needs too much shared memory");

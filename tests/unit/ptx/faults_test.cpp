@@ -198,4 +198,40 @@ TEST_CASE("an instruction that is not carried breaks its own kernel only", "[fau
   REQUIRE(run(loaded, "good", {1, 1, 1}, {1, 1, 1}, Arguments()).fault == Fault::none);
 }
 
+TEST_CASE("a function that only a pointer could reach breaks nothing until it is called", "[faults]") {
+  const Loaded loaded(R"(.version 8.0
+.target sm_80
+.address_size 64
+.func fine() { ret; }
+.func odd() {
+  .reg .b32 %r<9>;
+  frobnicate.u32 %r1, %r2;
+  ret;
+}
+.global .align 8 .u64 pointers[2] = {fine, odd};
+.func through(.param .b64 which) {
+  .reg .b64 %rd<4>;
+  ld.param.u64 %rd1, [which];
+  proto: .callprototype _ ();
+  call %rd1, proto;
+  ret;
+}
+.visible .entry k(.param .u64 offset) {
+  .reg .b64 %rd<4>;
+  ld.param.u64 %rd1, [offset];
+  mov.u64 %rd2, pointers;
+  add.u64 %rd2, %rd2, %rd1;
+  ld.global.u64 %rd3, [%rd2];
+  { .param .b64 which; st.param.b64 [which], %rd3; call through, (which); }
+  ret;
+}
+)");
+  INFO(loaded.diagnostic().message);
+  REQUIRE(loaded.good());
+  REQUIRE(loaded.module().broken(0) == nullptr);
+  REQUIRE(run(loaded, "k", {1, 1, 1}, {32, 1, 1}, Arguments().add(std::uint64_t{0})).fault == Fault::none);
+  REQUIRE(run(loaded, "k", {1, 1, 1}, {32, 1, 1}, Arguments().add(std::uint64_t{8})).fault ==
+          Fault::illegal_instruction);
+}
+
 }  // namespace vgpu::softgpu::ptx::test
