@@ -9,8 +9,9 @@ const char* cuda_error_name(int result) noexcept;
 /// "invalid argument" for 1; null for a number that is no CUresult. The memory is static; any thread.
 const char* cuda_error_text(int result) noexcept;
 
-/// True for errors after which every call of the process fails the same way (driver API, CUresult: "leaves the process in
-/// an inconsistent state ... must be terminated and relaunched"; on an H100 they take all contexts of a process along).
+/// True for errors after which every call of the process fails the same way (driver API, CUresult: "leaves the process
+/// in an inconsistent state ... must be terminated and relaunched"; on an H100 they take all contexts of a process
+/// along).
 bool cuda_error_is_sticky(int result) noexcept;
 
 }  // namespace vgpu

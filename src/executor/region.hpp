@@ -22,7 +22,8 @@ class Region {
 
   enum class Arena { mapped, bad_address, taken };
   /// Maps the arena at the guest's address: page-aligned, within [1 << 32, 1 << 47). taken: something of this process
-  /// lies there already. 0: at any place; offsets mean the same, addresses do not. Once; the thread that reads the ring.
+  /// lies there already. 0: at any place; offsets mean the same, addresses do not. Once; the thread that reads the
+  /// ring.
   Arena map_arena(protocol::u64 address);
   bool has_arena() const noexcept { return arena_.load(std::memory_order_acquire) != nullptr; }
   protocol::u64 arena_address() const noexcept;

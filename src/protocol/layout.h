@@ -1,5 +1,6 @@
 /* The shared memory of one channel, as guest and host see it. Plain C: the guest's kernel module and the QEMU device
- * include it too. docs/protocol.md explains it. All numbers are little-endian; all offsets are from the region's start. */
+ * include it too. docs/protocol.md explains it. All numbers are little-endian; all offsets are from the region's start.
+ */
 #ifndef VGPU_PROTOCOL_LAYOUT_H
 #define VGPU_PROTOCOL_LAYOUT_H
 
@@ -24,7 +25,7 @@
 #define VGPU_VERSION ((VGPU_VERSION_MAJOR << 16) | VGPU_VERSION_MINOR)
 
 /* Feature bits of the control page. */
-#define VGPU_FEATURE_ARENA (1ull << 0)         /* pinned memory lives in the arena, at one address on both sides */
+#define VGPU_FEATURE_ARENA (1ull << 0)          /* pinned memory lives in the arena, at one address on both sides */
 #define VGPU_FEATURE_HOST_FUNCTIONS (1ull << 1) /* the guest may be called back in stream order */
 
 #define VGPU_PAGE 4096u
@@ -35,8 +36,8 @@
 #define VGPU_STAGING_CHUNK_BYTES (1u << 20)
 #define VGPU_STAGING_CHUNKS 32u
 
-/* Where the parts lie. The control page and the slots come first so that all offsets are compile-time constants; only the
- * arena's size differs from region to region. */
+/* Where the parts lie. The control page and the slots come first so that all offsets are compile-time constants; only
+ * the arena's size differs from region to region. */
 #define VGPU_CONTROL_OFFSET 0u
 #define VGPU_SLOTS_OFFSET VGPU_PAGE
 #define VGPU_RING_OFFSET (VGPU_SLOTS_OFFSET + VGPU_SLOT_COUNT * VGPU_SLOT_BYTES)
@@ -60,15 +61,15 @@ VGPU_STATIC_ASSERT(VGPU_STAGING_OFFSET + VGPU_STAGING_BYTES <= VGPU_ARENA_OFFSET
 #define VGPU_RECORD_FLAGS VGPU_RECORD_MORE
 
 struct vgpu_record {
-  uint32_t bytes;        /* of the whole record, header and padding included */
-  uint16_t call;         /* catalogue.def; VGPU_CALL_PAD */
-  uint16_t flags;        /* VGPU_RECORD_... */
-  uint32_t slot;         /* the completion slot to answer in, or VGPU_NO_SLOT */
-  uint32_t ticket;       /* written into the slot with the answer; never 0 */
-  uint32_t context;      /* index of the guest thread's current context; 0: none */
-  uint32_t tail_bytes;   /* bytes after the request that carry data; padding follows them */
-  uint32_t sequence;     /* low half of the record's position in the ring's byte stream */
-  uint32_t check;        /* vgpu_check() over the header with check = 0 and the request */
+  uint32_t bytes;      /* of the whole record, header and padding included */
+  uint16_t call;       /* catalogue.def; VGPU_CALL_PAD */
+  uint16_t flags;      /* VGPU_RECORD_... */
+  uint32_t slot;       /* the completion slot to answer in, or VGPU_NO_SLOT */
+  uint32_t ticket;     /* written into the slot with the answer; never 0 */
+  uint32_t context;    /* index of the guest thread's current context; 0: none */
+  uint32_t tail_bytes; /* bytes after the request that carry data; padding follows them */
+  uint32_t sequence;   /* low half of the record's position in the ring's byte stream */
+  uint32_t check;      /* vgpu_check() over the header with check = 0 and the request */
 };
 VGPU_STATIC_ASSERT(sizeof(struct vgpu_record) == 32, "layout");
 
@@ -119,8 +120,8 @@ struct vgpu_control {
   uint32_t state __attribute__((aligned(128))); /* enum vgpu_state */
   uint32_t end_reason;                          /* enum vgpu_end_reason */
   int32_t end_result;                           /* the CUresult that each later call returns */
-  int32_t async_error;                          /* first CUresult of a record without slot that failed; the guest takes it
-                                                   by exchanging it with 0 and returns it from its next call */
+  int32_t async_error; /* first CUresult of a record without slot that failed; the guest takes it
+                          by exchanging it with 0 and returns it from its next call */
 };
 VGPU_STATIC_ASSERT(sizeof(struct vgpu_control) <= VGPU_PAGE, "layout");
 VGPU_STATIC_ASSERT(offsetof(struct vgpu_control, head) == 128, "layout");
@@ -131,20 +132,20 @@ VGPU_STATIC_ASSERT(offsetof(struct vgpu_control, state) == 512, "layout");
 /* Why a session ended. Numbers have gaps for additions; texts: end_reason.hpp. */
 enum vgpu_end_reason {
   VGPU_END_NONE = 0,
-  VGPU_END_CLOSED = 1,          /* the guest process closed its channel or died */
+  VGPU_END_CLOSED = 1, /* the guest process closed its channel or died */
   VGPU_END_DAEMON_STOPPED = 2,
-  VGPU_END_BAD_RECORD = 16,     /* length, alignment or position of a record */
-  VGPU_END_BAD_CHECK = 17,      /* the check word does not fit: memory was overwritten */
+  VGPU_END_BAD_RECORD = 16, /* length, alignment or position of a record */
+  VGPU_END_BAD_CHECK = 17,  /* the check word does not fit: memory was overwritten */
   VGPU_END_UNKNOWN_CALL = 18,
-  VGPU_END_BAD_REQUEST = 19,    /* a request shorter than its call's, a flag or slot that does not exist */
-  VGPU_END_BAD_RING = 20,       /* head moved backwards or too far */
-  VGPU_END_BAD_BULK = 21,       /* an offset outside of the region */
+  VGPU_END_BAD_REQUEST = 19, /* a request shorter than its call's, a flag or slot that does not exist */
+  VGPU_END_BAD_RING = 20,    /* head moved backwards or too far */
+  VGPU_END_BAD_BULK = 21,    /* an offset outside of the region */
   VGPU_END_VERSION = 22,
   VGPU_END_EXECUTOR_DIED = 32,
   VGPU_END_EXECUTOR_START = 33, /* the executor could not be started, or found no GPU */
   VGPU_END_GPU_FAULT = 48,
   VGPU_END_LIMIT = 49,
-  VGPU_END_KILLED = 50          /* by the operator */
+  VGPU_END_KILLED = 50 /* by the operator */
 };
 
 /* One multiplication for each eight bytes: each single flipped bit changes the sum, and 2^-32 of all other damage is

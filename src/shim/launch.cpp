@@ -35,6 +35,20 @@ CUresult learn_limits(const Context& context, Callable& callable, u64 handle) {
   return CUDA_SUCCESS;
 }
 
+/// The error for more threads than the function can have: too few registers for them, or more than it was compiled for
+/// (__launch_bounds__), which an H100's driver calls CUDA_ERROR_INVALID_VALUE. Registers are given to warps in units of
+/// 256 (CUDA C++ programming guide, "Compute capabilities").
+CUresult too_many_threads(const Context& context, Callable& callable, u64 handle, const protocol::DeviceInfo& info,
+                          u64 threads) {
+  int registers = 0;
+  const CUresult result = function_attribute(context.index(), handle, callable, CU_FUNC_ATTRIBUTE_NUM_REGS, registers);
+  if (result != CUDA_SUCCESS) return result;
+  const u64 a_warp = (u64{static_cast<u32>(registers)} * 32 + 255) / 256 * 256;
+  return (threads + 31) / 32 * a_warp > limit(info, CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK)
+             ? CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES
+             : CUDA_ERROR_INVALID_VALUE;
+}
+
 }  // namespace
 
 CUresult check_shape(Context& context, Callable& callable, u64 handle, const Shape& shape) {
@@ -61,7 +75,7 @@ CUresult check_shape(Context& context, Callable& callable, u64 handle, const Sha
     most_threads = callable.max_threads.load(std::memory_order_acquire);
   }
   // Another thread may have changed an attribute in between: then the host checks.
-  if (most_threads != 0 && threads > most_threads) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+  if (most_threads != 0 && threads > most_threads) return too_many_threads(context, callable, handle, *info, threads);
   const i32 most_shared = callable.max_dynamic_shared.load(std::memory_order_relaxed);
   if (most_shared >= 0 && shape.shared_bytes > static_cast<u32>(most_shared)) return CUDA_ERROR_INVALID_VALUE;
   return CUDA_SUCCESS;

@@ -11,8 +11,8 @@ struct Shape {
 };
 
 /// What the driver would find wrong with a launch before it starts: CUDA_ERROR_INVALID_VALUE for sizes beyond the
-/// device or beyond the function's dynamic shared memory, CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES for more threads than the
-/// function can have. Asks the host about a function at its first launch only.
+/// device, beyond the function's dynamic shared memory or its __launch_bounds__, CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES for
+/// more threads than its registers allow. Asks the host about a function at its first launch only.
 CUresult check_shape(Context& context, Callable& callable, u64 handle, const Shape& shape);
 
 /// A launch's parameters: an array of pointers to them (packed by layout), or a packed buffer (`extra`).

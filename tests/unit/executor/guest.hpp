@@ -37,7 +37,8 @@ class Guest {
  public:
   explicit Guest(FakeCuda& fake_cuda, executor::SessionConfig config = {}, bool lease = true)
       : Guest(fake_cuda.driver(), std::move(config), lease) {}
-  explicit Guest(const executor::Driver& driver, executor::SessionConfig config = {}, bool lease = true)
+  explicit Guest(const executor::Driver& driver, executor::SessionConfig config = {}, bool lease = true,
+                 std::chrono::microseconds spin = 200us)
       : region_fd_(memfd_create("region", MFD_CLOEXEC)), stats(std::make_unique<SessionStats>()) {
     if (ftruncate(region_fd_, static_cast<off_t>(kRegionBytes)) != 0) std::abort();
     int pair[2];
@@ -52,7 +53,7 @@ class Guest {
     config.pool = "A";
     session = std::make_unique<executor::Session>(config, driver, region, *stats, *link_, waker);
     commands_ = std::make_unique<executor::Commands>(*link_, session->signal, [] {});
-    loop_ = std::make_unique<executor::RingLoop>(*session, *commands_, 200us);
+    loop_ = std::make_unique<executor::RingLoop>(*session, *commands_, spin);
     thread_ = std::thread([this] { loop_->run(); });
     if (lease) send(ExecutorCommand::Type::run);
   }

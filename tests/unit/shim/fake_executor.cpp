@@ -199,6 +199,7 @@ Answer FakeExecutor::answer_device_info(const Record& record) {
     info.known[attribute] = 1;
   };
   set(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK, kMaxThreads);
+  set(CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK, 65536);
   set(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X, kMaxThreads);
   set(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y, kMaxThreads);
   set(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z, 64);

@@ -118,6 +118,20 @@ TEST_CASE("a layout that doesn't fit its block is not believed") {
   CHECK(cuModuleGetFunction(&function, module, "broken") == CUDA_ERROR_UNKNOWN);
 }
 
+TEST_CASE("more threads than the registers allow are told from more than the kernel was compiled for") {
+  Session session;
+  const CUfunction function = session.function({});
+  session.executor.on<call::cuFuncGetAttribute>([](const Record& record) {
+    const u32 attribute = record.as<call::cuFuncGetAttribute>().attribute;
+    const int value = attribute == CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK ? 512
+                      : attribute == CU_FUNC_ATTRIBUTE_NUM_REGS            ? 128
+                                                                           : 49152;
+    return reply_with(call::cuFuncGetAttribute::Reply{value, 0});
+  });
+  CHECK(cuLaunchKernel(function, 1, 1, 1, 513, 1, 1, 0, nullptr, nullptr, nullptr) ==
+        CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES);
+}
+
 TEST_CASE("impossible shapes are refused at once") {
   Session session;
   const CUfunction function = session.function({});
@@ -125,8 +139,7 @@ TEST_CASE("impossible shapes are refused at once") {
   CHECK(cuLaunchKernel(function, 1, 65536, 1, 1, 1, 1, 0, nullptr, nullptr, nullptr) == CUDA_ERROR_INVALID_VALUE);
   CHECK(cuLaunchKernel(function, 1, 1, 1, 1, 1, 65, 0, nullptr, nullptr, nullptr) == CUDA_ERROR_INVALID_VALUE);
   CHECK(cuLaunchKernel(function, 1, 1, 1, 1024, 2, 1, 0, nullptr, nullptr, nullptr) == CUDA_ERROR_INVALID_VALUE);
-  CHECK(cuLaunchKernel(function, 1, 1, 1, 513, 1, 1, 0, nullptr, nullptr, nullptr) ==
-        CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES);
+  CHECK(cuLaunchKernel(function, 1, 1, 1, 513, 1, 1, 0, nullptr, nullptr, nullptr) == CUDA_ERROR_INVALID_VALUE);
   CHECK(cuLaunchKernel(function, 1, 1, 1, 512, 1, 1, 49153, nullptr, nullptr, nullptr) == CUDA_ERROR_INVALID_VALUE);
   CHECK(session.executor.records_of<call::cuLaunchKernel>().empty());
   CHECK(cuLaunchKernel(function, 1, 1, 1, 512, 1, 1, 49152, nullptr, nullptr, nullptr) == CUDA_SUCCESS);

@@ -59,11 +59,13 @@ extern "C" __global__ void function_pointers(int* out) { out[threadIdx.x] = tabl
 
 extern "C" __global__ void print(int number, double real, unsigned long long large) {
   if (threadIdx.x < 2) {
-    printf("thread %u: %d %5.2f %llx %s %c %%\n", threadIdx.x, number, real, large, threadIdx.x != 0 ? "odd" : "even", 'x');
+    printf("thread %u: %d %5.2f %llx %s %c %%\n", threadIdx.x, number, real, large, threadIdx.x != 0 ? "odd" : "even",
+           'x');
   }
 }
 
-// Every way to leave and meet again: loops of different lengths, break, continue, early return, switch, nested barriers.
+// Every way to leave and meet again: loops of different lengths, break, continue, early return, switch, nested
+// barriers.
 extern "C" __global__ void divergence(int* out, int rounds) {
   __shared__ int meeting[8];
   const int lane = threadIdx.x;
@@ -82,12 +84,24 @@ extern "C" __global__ void divergence(int* out, int rounds) {
       }
     }
     switch ((x + lane) % 6) {
-      case 0: x += 1; break;
-      case 1: x ^= lane; break;
-      case 2: x -= 2; [[fallthrough]];
-      case 3: x += __popc(x); break;
-      case 4: if (lane > 20 && i > 5) goto out; break;
-      default: x = x < 0 ? -x : x; break;
+      case 0:
+        x += 1;
+        break;
+      case 1:
+        x ^= lane;
+        break;
+      case 2:
+        x -= 2;
+        [[fallthrough]];
+      case 3:
+        x += __popc(x);
+        break;
+      case 4:
+        if (lane > 20 && i > 5) goto out;
+        break;
+      default:
+        x = x < 0 ? -x : x;
+        break;
     }
     x &= 0xffff;
   }
