@@ -7,6 +7,10 @@
 
 using namespace vgpu::protocol;
 
+extern "C" unsigned vgpu_c_size_of_control(void);
+
+TEST_CASE("C and C++ see the same layout") { CHECK(vgpu_c_size_of_control() == sizeof(vgpu_control)); }
+
 TEST_CASE("numbers lead to their calls and to nothing else") {
   u32 known = 0;
   for (u32 number = 0; number < 0x20000; ++number) {
