@@ -67,7 +67,7 @@ find_cuda() {
 # Puts the toolkit's programs into PATH, or says what to do.
 need_cuda() {
   local cuda
-  cuda=$(find_cuda) || die "no CUDA toolkit was found: install version 12.4 or newer from https://developer.nvidia.com/cuda-downloads, or set CUDA_HOME to the folder that holds bin/nvcc"
+  cuda=$(find_cuda) || die "no CUDA toolkit was found: install version 12.4 or newer from NVIDIA, or set CUDA_HOME to the folder that holds bin/nvcc"
   export CUDA_HOME=$cuda CUDACXX=$cuda/bin/nvcc
   export PATH=$cuda/bin:$PATH
 }
