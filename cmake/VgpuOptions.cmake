@@ -9,6 +9,10 @@ target_link_libraries(vgpu_options INTERFACE Threads::Threads)
 if(VGPU_SANITIZE)
   target_compile_options(vgpu_options INTERFACE -fsanitize=${VGPU_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(vgpu_options INTERFACE -fsanitize=${VGPU_SANITIZE})
+  # GCC finds uninitialized variables in its own <regex> when it instruments it, and says of each fence that
+  # ThreadSanitizer does not model it.
+  target_compile_options(vgpu_options INTERFACE
+    $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-maybe-uninitialized;-Wno-tsan>)
 endif()
 if(VGPU_FUZZ)
   target_compile_options(vgpu_options INTERFACE -fsanitize=fuzzer-no-link)
