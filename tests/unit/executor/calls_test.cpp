@@ -32,7 +32,7 @@ TEST_CASE("another major version ends the session") {
 TEST_CASE("the arena is mapped where the guest says, if that is a good place") {
   FakeCuda cuda;
   Guest guest(cuda);
-  const u64 good = 0x300000000000;
+  const u64 good = kArena;
   CHECK(guest.call<call::vgpuAttach>({0x1000, VGPU_VERSION, 0}) == CUDA_ERROR_INVALID_VALUE);
   CHECK(guest.call<call::vgpuAttach>({good + 8, VGPU_VERSION, 0}) == CUDA_ERROR_INVALID_VALUE);
   CHECK(guest.call<call::vgpuAttach>({(u64{1} << 47) - VGPU_PAGE, VGPU_VERSION, 0}) == CUDA_ERROR_INVALID_VALUE);

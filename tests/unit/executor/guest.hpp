@@ -24,6 +24,12 @@ using namespace std::chrono_literals;
 
 inline constexpr u64 kRegionBytes = (64u << 20) + (16u << 20);
 inline constexpr auto kPatience = 20s;
+// Where a guest puts its arena. ThreadSanitizer keeps most addresses for itself, AddressSanitizer others.
+#ifdef __SANITIZE_THREAD__
+inline constexpr u64 kArena = 0x4000000000;
+#else
+inline constexpr u64 kArena = 0x300000000000;
+#endif
 
 /// Wakes nobody, but counts.
 class CountingWaker final : public executor::Waker {

@@ -111,7 +111,6 @@ TEST_CASE("whole driver: a kernel works on what was copied in, and the result co
 
 TEST_CASE("whole driver: a kernel writes to the guest's pinned memory through the guest's pointer") {
   Guest guest(whole_driver());
-  constexpr u64 kArena = 0x340000000000;
   REQUIRE(guest.call<call::vgpuAttach>({kArena, VGPU_VERSION, 0}) == CUDA_SUCCESS);
   guest.make_context();
   const FunctionHandle function = load_scale(guest);
