@@ -84,7 +84,7 @@ TEST_CASE("a record whose end is missing ends the session, wherever it is cut") 
   // The bytes behind the cut are zeros, but head says that all of it is there.
   for (std::size_t bytes = 0; bytes < sizeof(vgpu_record) + sizeof kAlloc; ++bytes) {
     auto cut = record;
-    std::fill(cut.begin() + static_cast<std::ptrdiff_t>(bytes), cut.end(), std::byte{0});
+    for (std::size_t i = bytes; i < cut.size(); ++i) cut[i] = std::byte{0};
     if (cut == record) continue;
     FakeCuda cuda;
     Guest guest(cuda, {}, false);
