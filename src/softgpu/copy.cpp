@@ -12,8 +12,9 @@ namespace {
 
 /// Up to this size the program's memory is copied aside and the call returns at once, as NVIDIA's driver does.
 constexpr std::uint64_t kStaged = 64 * 1024;
-/// Copies up to this size are done by the caller when the stream is idle: cheaper than waking the stream's thread.
-constexpr std::uint64_t kShort = 32 * 1024;
+/// Copies up to this size are done by the caller when the stream is idle: waking the stream's thread takes 40 us, and a
+/// copy that is forwarded in pieces already has one thread to fill them and one to empty them.
+constexpr std::uint64_t kShort = 1024 * 1024;
 
 void move(std::uint64_t destination, std::uint64_t source, std::uint64_t bytes) noexcept {
   // Ranges may overlap: CUDA leaves the result open, but it must not be a crash.
