@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "common/paths.hpp"
 #include "protocol/session.hpp"
 #include "shim/carrier.hpp"
 
@@ -80,13 +81,14 @@ class UnixCarrier final : public Carrier {
   u64 region_bytes_;
 };
 
+/// VGPU_SOCKET, or the first place where a daemon's socket is, or where one is most likely to come.
 std::string socket_path() {
   if (const char* path = std::getenv("VGPU_SOCKET"); path && *path) return path;
-  if (const char* runtime = std::getenv("XDG_RUNTIME_DIR"); runtime && *runtime) {
-    std::string path = std::string(runtime) + "/vgpu/vgpud.sock";
-    if (::access(path.c_str(), F_OK) == 0) return path;
-  }
-  return "/run/vgpu/vgpud.sock";
+  const auto candidates = candidate_socket_paths();
+  std::error_code ignored;
+  for (const auto& path : candidates)
+    if (std::filesystem::exists(path, ignored)) return path.string();
+  return candidates.back().string();
 }
 
 template <std::size_t N>
