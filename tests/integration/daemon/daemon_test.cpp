@@ -1,4 +1,3 @@
-#define CATCH_CONFIG_MAIN
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
