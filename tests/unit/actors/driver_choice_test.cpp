@@ -88,7 +88,7 @@ TEST_CASE("The shim's folder leaves LD_LIBRARY_PATH") {
 
 TEST_CASE("The linker's cache is read, and nothing malformed is believed") {
   std::string cache = "glibc-ld.so.cache1.1";
-  const std::string strings = std::string("libcuda.so.1\0/usr/lib/nvidia/libcuda.so.1\0/usr/lib32/libcuda.so.1\0", 68);
+  const std::string strings = std::string("libcuda.so.1\0/usr/lib/nvidia/libcuda.so.1\0/usr/lib32/libcuda.so.1\0", 66);
   const std::uint32_t at = 48 + 2 * 24;
   put(cache, 2);
   put(cache, static_cast<std::uint32_t>(strings.size()));
