@@ -137,14 +137,19 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
 };
 
 /// Runs in the child, between fork and exec: only what is async-signal-safe. Descriptors first move above the fixed
-/// numbers, so that none overwrites another.
+/// numbers, so that none overwrites another. One that is -1 stays closed.
 [[noreturn]] void run_child(const char* program, char* const* arguments, char* const* environment,
-                            std::array<int, 3> fds, pid_t parent) {
+                            std::array<int, 4> fds, pid_t parent) {
   for (int& fd : fds)
-    if ((fd = ::fcntl(fd, F_DUPFD, 16)) < 0) ::_exit(126);
-  for (std::size_t i = 0; i < fds.size(); ++i)
-    if (::dup2(fds[i], protocol::kLinkFd + static_cast<int>(i)) < 0) ::_exit(126);
-  if (::close_range(protocol::kStatsFd + 1, ~0u, 0) != 0) ::_exit(126);
+    if (fd >= 0 && (fd = ::fcntl(fd, F_DUPFD, 16)) < 0) ::_exit(126);
+  for (std::size_t i = 0; i < fds.size(); ++i) {
+    const int number = protocol::kLinkFd + static_cast<int>(i);
+    if (fds[i] < 0)
+      ::close(number);
+    else if (::dup2(fds[i], number) < 0)
+      ::_exit(126);
+  }
+  if (::close_range(protocol::kInterruptFd + 1, ~0u, 0) != 0) ::_exit(126);
   ::setpgid(0, 0);
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(126);
 #ifndef __SANITIZE_THREAD__  // which knows the standard layout only
@@ -208,7 +213,8 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
   std::vector<std::string> arguments{"vgpu-executor"};
   std::vector<std::string> environment = executor_environment(::environ, spec.driver);
   const std::vector<char*> argument_pointers = pointers(arguments), environment_pointers = pointers(environment);
-  const std::array<int, 3> fds{theirs.get(), spec.memory->region_fd(), spec.memory->stats_fd()};
+  const std::array<int, 4> fds{theirs.get(), spec.memory->region_fd(), spec.memory->stats_fd(),
+                               spec.memory->interrupt_fd()};
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return failed("fork");

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "actors/vm_memory.hpp"
 #include "common/unique_fd.hpp"
 #include "protocol/executor_link.hpp"
 #include "protocol/layout.h"
@@ -11,13 +12,17 @@
 namespace vgpu::daemon {
 
 /// The shared memory of one session: the region (guest, executor and daemon), the counters (executor and daemon) and
-/// the doorbell. Both memfds are sealed against any change of size, so that nobody can take pages from under a mapping.
-/// Everything goes when the object goes and the other processes are gone. Any thread.
+/// the doorbell. The region is a memfd of its own, or a channel of a VM's memory. Both memfds are sealed against
+/// shrinking, so that nobody can take pages from under a mapping. What was made goes when the object goes and the other
+/// processes are gone. Any thread.
 class SessionMemory {
  public:
   /// Makes all of it and fills in the control page. Null: `error` says what the system refused.
   static std::shared_ptr<SessionMemory> create(std::uint64_t region_bytes, std::uint32_t session, std::uint32_t vm,
                                                std::uint64_t features, std::string& error);
+  /// The same in a channel of a VM, which reads as zeros first.
+  static std::shared_ptr<SessionMemory> create_in_vm(std::shared_ptr<VmMemory> vm, std::uint32_t channel,
+                                                     std::uint32_t session, std::uint64_t features, std::string& error);
   ~SessionMemory();
   SessionMemory(const SessionMemory&) = delete;
   SessionMemory& operator=(const SessionMemory&) = delete;
@@ -25,6 +30,8 @@ class SessionMemory {
   int region_fd() const noexcept { return region_.get(); }
   int stats_fd() const noexcept { return stats_fd_.get(); }
   int doorbell_fd() const noexcept { return doorbell_.get(); }
+  /// Raises the channel's interrupt in a VM; -1 where the guest's threads sleep in futexes.
+  int interrupt_fd() const noexcept { return -1; }
   std::uint64_t region_bytes() const noexcept { return region_bytes_; }
 
   /// Written by the executor, which is no more trusted than its session: any value may stand there.
@@ -36,14 +43,18 @@ class SessionMemory {
   /// Writes reason and result, then ENDED, unless that stands there already; then wakes every sleeping thread.
   void end(vgpu_end_reason reason, std::int32_t result) noexcept;
 
-  /// FUTEX_WAKE on each slot. A thread that looked at `state` just before it ended and sleeps just after misses one
-  /// wake; so this is repeated while a session ends.
+  /// FUTEX_WAKE on each slot, or the VM's interrupt. A thread that looked at `state` just before it ended and sleeps just
+  /// after misses one wake; so this is repeated while a session ends.
   void wake_all() noexcept;
 
  private:
   SessionMemory() = default;
+  bool map(std::string& error);
+  void fill_control(std::uint32_t session, std::uint32_t vm, std::uint64_t features) noexcept;
   vgpu_control& control() const noexcept { return *static_cast<vgpu_control*>(mapping_); }
 
+  std::shared_ptr<VmMemory> vm_;
+  std::uint32_t channel_ = 0;
   UniqueFd region_;
   UniqueFd stats_fd_;
   UniqueFd doorbell_;

@@ -11,9 +11,10 @@
 namespace vgpu::protocol {
 
 /// Descriptors that the executor inherits.
-inline constexpr int kLinkFd = 3;    ///< the message socket
-inline constexpr int kRegionFd = 4;  ///< memfd of the session's region
-inline constexpr int kStatsFd = 5;   ///< memfd of SessionStats, not visible to the guest
+inline constexpr int kLinkFd = 3;       ///< the message socket
+inline constexpr int kRegionFd = 4;     ///< memfd of the session's region; VM: of the whole BAR2
+inline constexpr int kStatsFd = 5;      ///< memfd of SessionStats, not visible to the guest
+inline constexpr int kInterruptFd = 6;  ///< VM: eventfd that raises the channel's interrupt; closed otherwise
 
 /// daemon -> executor
 struct ExecutorCommand {
@@ -33,6 +34,13 @@ struct ExecutorCommand {
   u64 lease_microseconds = 0;  ///< run: give the lease up by yourself after so long; 0: no limit
   std::array<char, 32> pool{};
   std::array<char, 256> driver_library{};  ///< path or soname to dlopen: libcuda.so.1 or the software GPU
+
+  // start: where the session's shared memory lies in the memfd.
+  static constexpr u32 kInVm = 1u << 0;
+  u64 channel_offset = 0;  ///< of the region's control page; 0 where the memfd is the region
+  u64 arena_offset = 0;    ///< VM: of the arena's granule 0; 0: the arena follows the channel, in one piece
+  u32 channel = 0;         ///< VM: its number, with which granules name their owner
+  u32 flags = 0;           ///< kInVm: the arena's granules are mapped on request, threads wake by kInterruptFd
 };
 
 /// executor -> daemon
