@@ -7,13 +7,12 @@
 #include <chrono>
 #include <cstring>
 
-#include "actors/guest_socket.hpp"
 #include "common/log.hpp"
 
 namespace vgpu::daemon {
 
-Acceptor::Acceptor(asio::io_context& io, int listening, std::function<void(GuestSocketPtr)> accepted)
-    : io_(io), socket_(io, ::dup(listening)), pause_(io), accepted_(std::move(accepted)) {
+Acceptor::Acceptor(asio::io_context& io, int listening, std::function<void(UniqueFd)> accepted)
+    : socket_(io, ::dup(listening)), pause_(io), accepted_(std::move(accepted)) {
   wait();
 }
 
@@ -31,15 +30,15 @@ void Acceptor::wait() {
 
 void Acceptor::accept_all() {
   for (;;) {
-    UniqueFd guest(::accept4(socket_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (guest) {
-      if (auto socket = make_guest_socket(io_, std::move(guest))) accepted_(std::move(socket));
+    UniqueFd connection(::accept4(socket_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (connection) {
+      accepted_(std::move(connection));
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;
     if (errno == EAGAIN) return wait();
-    // No descriptors or no memory: the guest stays in the queue, and is tried again when others may have gone.
-    log::error("guests cannot be accepted", {{"error", std::strerror(errno)}});
+    // No descriptors or no memory: the peer stays in the queue, and is tried again when others may have gone.
+    log::error("connections cannot be accepted", {{"error", std::strerror(errno)}});
     pause_.expires_after(std::chrono::milliseconds(200));
     pause_.async_wait([this](const asio::error_code& error) {
       if (!error && socket_.is_open()) accept_all();

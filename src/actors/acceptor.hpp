@@ -4,25 +4,24 @@
 #include <asio/steady_timer.hpp>
 #include <functional>
 
-#include "actors/ports.hpp"
+#include "common/unique_fd.hpp"
 
 namespace vgpu::daemon {
 
-/// Accepts guests on a listening descriptor. Thread of the io_context.
+/// Accepts connections on a listening descriptor. Thread of the io_context.
 class Acceptor {
  public:
-  /// Takes a duplicate of `listening`. `accepted` is called for each guest.
-  Acceptor(asio::io_context& io, int listening, std::function<void(GuestSocketPtr)> accepted);
+  /// Takes a duplicate of `listening`. `accepted` is called for each connection.
+  Acceptor(asio::io_context& io, int listening, std::function<void(UniqueFd)> accepted);
   void close();
 
  private:
   void wait();
   void accept_all();
 
-  asio::io_context& io_;
   asio::posix::stream_descriptor socket_;
   asio::steady_timer pause_;
-  std::function<void(GuestSocketPtr)> accepted_;
+  std::function<void(UniqueFd)> accepted_;
 };
 
 }  // namespace vgpu::daemon

@@ -1,8 +1,11 @@
 #include "actors/config.hpp"
 
+#include <pwd.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -28,6 +31,16 @@ bool valid_name(std::string_view name, std::size_t longest) {
              std::string_view::npos;
 }
 
+/// A user's name or number.
+std::optional<uid_t> user_id(const std::string& text) {
+  uid_t number = 0;
+  const char* const end = text.data() + text.size();
+  if (const auto [stop, error] = std::from_chars(text.data(), end, number); error == std::errc() && stop == end)
+    return number;
+  const passwd* const entry = ::getpwnam(text.c_str());
+  return entry != nullptr ? std::optional(entry->pw_uid) : std::nullopt;
+}
+
 constexpr std::size_t kLongestPool = sizeof(protocol::Hello::pool) - 1;
 
 class Reader {
@@ -35,13 +48,15 @@ class Reader {
   Reader(MistakeList& mistakes, const Overrides& overrides) : mistakes_(mistakes), overrides_(overrides) {}
 
   Config read(const toml::table& root) {
-    TableReader top(mistakes_, root, "the top level", {"gpu", "daemon", "pool", "vm", "unregistered", "executor"});
+    TableReader top(mistakes_, root, "the top level",
+                    {"gpu", "daemon", "qemu", "pool", "vm", "unregistered", "executor"});
     if (overrides_.gpu) {
       gpu_override_ = parse_gpu(*overrides_.gpu);
       if (!gpu_override_) mistakes_.add_plain("--gpu " + *overrides_.gpu + ": " + kGpuHelp);
     }
     if (const auto gpu = read_gpu(top)) gpu_ = *gpu;
     read_daemon(table_of(root, "daemon"));
+    read_qemu(table_of(root, "qemu"));
     read_pools(root);
     read_vms(root);
     read_unregistered(table_of(root, "unregistered"));
@@ -106,7 +121,7 @@ class Reader {
         mistakes_.add_plain("--socket: expected a path of 1 to 107 bytes, found " +
                             std::to_string(config_.socket.native().size()));
     }
-    read_mode(reader);
+    read_mode(reader, config_.socket_mode);
 
     if (const auto metrics = reader.text("metrics"))
       if (!set_metrics(*metrics)) reader.mistake("metrics", "\"" + *metrics + "\" is no endpoint; " + kMetricsHelp);
@@ -125,7 +140,62 @@ class Reader {
     }
   }
 
-  void read_mode(TableReader& reader) {
+  /// A path that a socket can have; nothing, with the mistake noted, for any other.
+  std::optional<std::filesystem::path> read_socket(TableReader& reader, std::string_view key) {
+    const auto text = reader.text(key);
+    if (!text) return std::nullopt;
+    const std::filesystem::path path = *text;
+    if (path.is_relative()) {
+      reader.mistake(key, "expected an absolute path, found \"" + *text + "\"");
+    } else if (!unix_address(*text)) {
+      reader.mistake(key, "the path is longer than the 107 bytes that the kernel takes");
+    } else {
+      return path;
+    }
+    return std::nullopt;
+  }
+
+  void read_qemu(const toml::table* table) {
+    static const toml::table kNone;
+    TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[qemu]", {"socket", "socket_mode", "user"});
+    config_.qemu_socket_mode = config_.socket_mode;
+    config_.qemu_socket = config_.socket.parent_path() / (config_.socket.stem().string() + "-qemu.sock");
+    if (const auto socket = read_socket(reader, "socket")) config_.qemu_socket = *socket;
+    if (config_.qemu_socket == config_.socket)
+      reader.mistake("socket", "is the socket of [daemon] already; QEMU's needs a path of its own");
+    read_mode(reader, config_.qemu_socket_mode);
+    if (const auto user = reader.text("user")) {
+      config_.qemu_user = user_id(*user);
+      if (!config_.qemu_user)
+        reader.mistake("user", "there is no user \"" + *user + "\" on this machine; name the one that QEMU runs as");
+    }
+  }
+
+  void read_ivshmem(TableReader& reader, VmConfig& vm) {
+    if (const auto socket = read_socket(reader, "ivshmem_socket")) {
+      vm.ivshmem_socket = *socket;
+      for (const VmConfig& other : config_.vms)
+        if (other.ivshmem_socket == *socket)
+          reader.mistake("ivshmem_socket", "is VM " + std::to_string(other.id) + "'s already; give each VM its own");
+      if (*socket == config_.socket || *socket == config_.qemu_socket)
+        reader.mistake("ivshmem_socket", "is another socket of the daemon already");
+    }
+    if (const auto channels = reader.number("ivshmem_channels", 1, VGPU_MAX_CHANNELS)) vm.ivshmem_channels = *channels;
+    if (const auto text = reader.text("ivshmem_memory")) {
+      const auto bytes = parse_size(*text);
+      if (bytes && std::has_single_bit(*bytes) && *bytes <= kHighestRegion)
+        vm.ivshmem_memory = *bytes;
+      else
+        reader.mistake("ivshmem_memory",
+                       "expected a power of two up to 1TiB, such as \"4GiB\"; found \"" + *text + "\"");
+    }
+    if (vm.ivshmem_memory < VGPU_MIN_MEMORY(vm.ivshmem_channels))
+      reader.mistake("ivshmem_memory", "is too small for " + std::to_string(vm.ivshmem_channels) +
+                                           " channels, which need more than " +
+                                           std::to_string(VGPU_MIN_MEMORY(vm.ivshmem_channels) >> 20) + "MiB");
+  }
+
+  void read_mode(TableReader& reader, mode_t& to) {
     const toml::node* node = reader.find("socket_mode");
     if (node == nullptr) return;
     std::int64_t mode = -1;
@@ -140,7 +210,7 @@ class Reader {
                      "expected permissions that let the owner read and write, such as \"0660\" or 0o660");
       return;
     }
-    config_.socket_mode = static_cast<mode_t>(mode);
+    to = static_cast<mode_t>(mode);
   }
 
   bool set_metrics(const std::string& text) {
@@ -195,7 +265,8 @@ class Reader {
 
   void read_vms(const toml::table& root) {
     for (const toml::table* table : tables_of(root, "vm")) {
-      TableReader reader(mistakes_, *table, "[[vm]]", {"id", "name", "pool"});
+      TableReader reader(mistakes_, *table, "[[vm]]",
+                         {"id", "name", "pool", "ivshmem_socket", "ivshmem_memory", "ivshmem_channels"});
       VmConfig vm;
       if (reader.find("id") == nullptr) {
         mistakes_.add(*table, "[[vm]] needs id = N");
@@ -211,6 +282,7 @@ class Reader {
         vm.name = *name;
       }
       if (const auto pool = existing_pool(reader, reader.required_text("pool"))) vm.pool = *pool;
+      read_ivshmem(reader, vm);
       config_.vms.push_back(std::move(vm));
     }
   }

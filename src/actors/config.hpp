@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "common/log.hpp"
-#include "protocol/layout.h"
+#include "protocol/device.h"
 
 namespace vgpu::daemon {
 
@@ -46,12 +46,19 @@ struct VmConfig {
   std::uint32_t id = 0;
   std::string name;
   std::string pool;
+  /// Served to this VM's ivshmem-doorbell device; empty: it has none.
+  std::filesystem::path ivshmem_socket;
+  std::uint64_t ivshmem_memory = std::uint64_t{4} << 30;  ///< bytes, a power of two
+  std::uint32_t ivshmem_channels = VGPU_DEFAULT_CHANNELS;
 };
 
 /// The whole configuration, checked: names are unique, each pool that is named exists, each size is in bounds.
 struct Config {
   std::filesystem::path socket;
   mode_t socket_mode = 0600;
+  std::filesystem::path qemu_socket;  ///< for QEMU's vgpu-stub devices
+  mode_t qemu_socket_mode = 0600;
+  std::optional<uid_t> qemu_user;  ///< beside root and the daemon's own user, whose word on VM ids is taken
   std::optional<Endpoint> metrics = Endpoint{"127.0.0.1", 9745};  ///< nothing: switched off
   log::Level log_level = log::Level::info;
   std::filesystem::path log_file;  ///< empty: stderr

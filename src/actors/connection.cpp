@@ -102,7 +102,7 @@ void open_session(Self self, const protocol::Hello& hello) {
   const std::uint32_t session = ++context.sessions;
   const std::uint64_t features = (VGPU_FEATURE_ARENA | VGPU_FEATURE_HOST_FUNCTIONS) & hello.features;
   std::string error;
-  state.memory = SessionMemory::create(context.config.region_bytes, session, state.identity.vm, features, error);
+  state.memory = state.socket->make_memory(context.config.region_bytes, session, state.identity.vm, features, error);
   if (state.memory == nullptr) return end_session(self, ending_of(ErrorCode::no_memory, error));
   state.record = std::make_shared<SessionRecord>();
   state.record->session = session;
@@ -133,10 +133,14 @@ void handle_message(Self self, const Bytes& message) {
     return end_session(self, ending_of(refusal->code, refusal->detail));
   const auto& hello = std::get<protocol::Hello>(checked);
   if (hello.process[0] != '\0') state.process = hello.process.data();
-  const auto identified = identify(state.context->config, state.socket->peer(), state.context->own_uid, hello);
-  if (const auto* refusal = std::get_if<Refusal>(&identified))
-    return end_session(self, ending_of(refusal->code, refusal->detail));
-  state.identity = std::get<Identity>(identified);
+  if (auto known = state.socket->identity()) {
+    state.identity = *std::move(known);
+  } else {
+    const auto identified = identify(state.context->config, state.socket->peer(), state.context->own_uid, hello);
+    if (const auto* refusal = std::get_if<Refusal>(&identified))
+      return end_session(self, ending_of(refusal->code, refusal->detail));
+    state.identity = std::get<Identity>(identified);
+  }
   state.greeted = true;
   log::info("connection opened", {{"pid", state.socket->peer().pid},
                                   {"uid", state.socket->peer().uid},

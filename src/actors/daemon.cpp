@@ -19,14 +19,16 @@
 #include "actors/build_info.hpp"
 #include "actors/context.hpp"
 #include "actors/executor_process.hpp"
+#include "actors/guest_socket.hpp"
 #include "actors/lease_policy.hpp"
 #include "actors/listener.hpp"
 #include "actors/metrics.hpp"
 #include "actors/metrics_server.hpp"
 #include "actors/pool_scheduler.hpp"
-#include "actors/socket_file.hpp"
+#include "actors/vm_link.hpp"
 #include "common/log.hpp"
 #include "common/paths.hpp"
+#include "common/socket_file.hpp"
 
 namespace vgpu::daemon {
 namespace {
@@ -98,9 +100,15 @@ class Daemon {
     signals.async_wait([this](const asio::error_code& failure, int signal) {
       if (!failure) begin_stop(signal);
     });
-    Acceptor acceptor(io_, socket_->fd(),
-                      [this](GuestSocketPtr socket) { caf::anon_send(listener_, accepted_atom_v, std::move(socket)); });
-    acceptor_ = &acceptor;
+    Acceptor guests(io_, socket_->fd(), [this](UniqueFd connection) {
+      if (auto socket = make_guest_socket(io_, std::move(connection)))
+        caf::anon_send(listener_, accepted_atom_v, std::move(socket));
+    });
+    Acceptor vms(io_, qemu_socket_->fd(), [this](UniqueFd connection) {
+      if (auto link = make_vm_link(io_, std::move(connection)))
+        caf::anon_send(listener_, accepted_atom_v, std::move(link));
+    });
+    acceptors_ = {&guests, &vms};
     log_start();
     io_.run();
     return finish();
@@ -123,8 +131,10 @@ class Daemon {
       }
       context_->pools[pool.name].driver = std::get<Driver>(std::move(chosen));
     }
-    socket_ = SocketFile::open(config_.socket, config_.socket_mode, error);
+    socket_ = SocketFile::open(config_.socket, SOCK_SEQPACKET, config_.socket_mode, error);
     if (socket_ == nullptr) return false;
+    qemu_socket_ = SocketFile::open(config_.qemu_socket, SOCK_STREAM, config_.qemu_socket_mode, error);
+    if (qemu_socket_ == nullptr) return false;
     store_ = std::make_shared<MetricsStore>();
     for (const PoolConfig& pool : config_.pools) store_->declare(0, pool.name);
     for (const VmConfig& vm : config_.vms) store_->declare(vm.id, vm.pool);
@@ -161,6 +171,7 @@ class Daemon {
         "vgpud is ready",
         {{"version", kVersion},
          {"socket", config_.socket.string()},
+         {"qemu_socket", config_.qemu_socket.string()},
          {"metrics", server_ == nullptr ? "off" : config_.metrics->address + ":" + std::to_string(server_->port())},
          {"pid", ::getpid()},
          {"most_connections", context_->most_connections}});
@@ -168,7 +179,7 @@ class Daemon {
 
   void begin_stop(int signal) {
     log::info("vgpud stops", {{"signal", ::strsignal(signal)}});
-    acceptor_->close();
+    for (Acceptor* acceptor : acceptors_) acceptor->close();
     caf::anon_send(listener_, stop_atom_v);
     watchdog_.expires_after(kStopDeadline);
     watchdog_.async_wait([this](const asio::error_code& failure) {
@@ -182,6 +193,7 @@ class Daemon {
     if (!clean_) {
       log::error("some sessions did not end in time; their executors are killed");
       socket_.reset();
+      qemu_socket_.reset();
       ::_exit(1);  // executors die with the daemon; waiting for their actors could take for ever
     }
     caf::anon_send(context_->metrics, stop_atom_v);
@@ -192,6 +204,7 @@ class Daemon {
     context_->metrics = nullptr;
     listener_ = nullptr;
     socket_.reset();
+    qemu_socket_.reset();
     log::info("vgpud has ended");
     return 0;
   }
@@ -202,11 +215,12 @@ class Daemon {
   asio::signal_set signals_;
   asio::steady_timer watchdog_;
   std::unique_ptr<SocketFile> socket_;
+  std::unique_ptr<SocketFile> qemu_socket_;
   std::shared_ptr<MetricsStore> store_;
   std::unique_ptr<MetricsServer> server_;
   std::shared_ptr<Context> context_;
   listener_actor listener_;
-  Acceptor* acceptor_ = nullptr;
+  std::vector<Acceptor*> acceptors_;
   bool clean_ = false;
 };
 

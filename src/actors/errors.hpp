@@ -19,6 +19,8 @@ enum class ErrorCode : std::uint8_t {
   claim_denied,      ///< this user may not say which VM it is
   unregistered,      ///< the VM is not in the configuration, and others are refused
   no_such_pool,      ///< the claimed pool does not exist
+  vm_connected,      ///< another QEMU is this VM already
+  vm_memory,         ///< the VM's memory or descriptors are not what they must be
   too_many,          ///< the daemon serves as many connections as it can
   no_memory,         ///< region, counters or doorbell could not be made
   executor_start,    ///< the process could not be started
@@ -57,11 +59,16 @@ inline constexpr std::array<ErrorInfo, static_cast<std::size_t>(ErrorCode::count
      "the Hello holds a text without its end or a reserved field that is not 0"},
     {ErrorCode::hello_unexpected, VGPU_END_BAD_REQUEST, kCudaErrorUnknown, "a second message came after the Hello"},
     {ErrorCode::claim_denied, VGPU_END_LIMIT, kCudaErrorNotPermitted,
-     "only root and the daemon's own user may claim a VM id; run without VGPU_VM_ID"},
+     "only root, the daemon's own user and the user of [qemu] may claim a VM id; run without VGPU_VM_ID, or name "
+     "QEMU's "
+     "user in vgpud.toml"},
     {ErrorCode::unregistered, VGPU_END_LIMIT, kCudaErrorNotPermitted,
      "this VM is not registered and the daemon refuses others; add a [[vm]] to vgpud.toml, or set allow = true in "
      "[unregistered]"},
     {ErrorCode::no_such_pool, VGPU_END_LIMIT, kCudaErrorNoDevice, "there is no pool of this name; check VGPU_POOL"},
+    {ErrorCode::vm_connected, VGPU_END_LIMIT, kCudaErrorNotPermitted,
+     "another QEMU is connected as this VM; give each VM its own vm-id"},
+    {ErrorCode::vm_memory, VGPU_END_BAD_REQUEST, kCudaErrorUnknown, "the device's memory cannot be used"},
     {ErrorCode::too_many, VGPU_END_LIMIT, kCudaErrorSystemNotReady,
      "the daemon serves as many guest processes as it can; end one, or raise vgpud's limit of open files"},
     {ErrorCode::no_memory, VGPU_END_LIMIT, kCudaErrorOutOfMemory,

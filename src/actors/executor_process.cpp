@@ -237,6 +237,12 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
   start.vm = spec.vm;
   start.log_calls = spec.log_calls ? 1 : 0;
   start.region_bytes = spec.memory->region_bytes();
+  if (const VmMemory* vm = spec.memory->vm()) {
+    start.flags = ExecutorCommand::kInVm;
+    start.channel_offset = spec.memory->region_offset();
+    start.channel = spec.memory->channel();
+    start.arena_offset = vm->arena_offset();
+  }
   start.spin_microseconds = spec.spin_microseconds;
   start.device = spec.driver.device;
   spec.pool.copy(start.pool.data(), start.pool.size() - 1);

@@ -1,7 +1,6 @@
 #include "actors/guest_socket.hpp"
 
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,7 +10,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <optional>
+
+#include "actors/eventfd.hpp"
 
 namespace vgpu::daemon {
 namespace {
@@ -24,19 +24,6 @@ std::string program_name(pid_t pid) {
   std::string name;
   std::getline(stream, name);
   return name;
-}
-
-/// Takes what the doorbell holds without ever sleeping. The guest shares the open file and may have taken O_NONBLOCK
-/// off it, and may empty it between our look and our read: so the flag stands on the read itself (eventfd: Linux 5.8).
-std::optional<std::uint64_t> take_rings(int doorbell) {
-  std::uint64_t rings = 0;
-  iovec part{&rings, sizeof rings};
-  ssize_t got = 0;
-  do {
-    got = ::preadv2(doorbell, &part, 1, -1, RWF_NOWAIT);
-  } while (got < 0 && errno == EINTR);
-  if (got != sizeof rings) return std::nullopt;
-  return rings;
 }
 
 class SeqpacketGuestSocket final : public GuestSocket, public std::enable_shared_from_this<SeqpacketGuestSocket> {

@@ -34,7 +34,7 @@ std::variant<protocol::Hello, Refusal> check_hello(std::span<const std::byte> me
 std::variant<Identity, Refusal> identify(const Config& config, const Peer& peer, uid_t own_uid,
                                          const protocol::Hello& hello) {
   const bool claimed = hello.vm != protocol::kNoVm;
-  if (claimed && peer.uid != 0 && peer.uid != own_uid)
+  if (claimed && peer.uid != 0 && peer.uid != own_uid && peer.uid != config.qemu_user)
     return Refusal{ErrorCode::claim_denied,
                    "uid " + std::to_string(peer.uid) + " claims VM " + std::to_string(hello.vm)};
   Identity identity;

@@ -36,8 +36,9 @@ struct Identity {
   bool registered = false;
 };
 
-/// A claimed VM id is believed from root and from the daemon's own user (`own_uid`), and refused from others. The pool
-/// of a VM in the configuration wins over a claimed one; other guests follow [unregistered] and may name their pool.
+/// A claimed VM id is believed from root, from the daemon's own user (`own_uid`) and from the configured user of QEMU,
+/// and refused from others. The pool of a VM in the configuration wins over a claimed one; other guests follow
+/// [unregistered] and may name their pool.
 std::variant<Identity, Refusal> identify(const Config& config, const Peer& peer, uid_t own_uid,
                                          const protocol::Hello& hello);
 

@@ -35,11 +35,18 @@ using Bytes = std::vector<std::byte>;
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::Ending)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::Bytes)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::GuestSocketPtr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::VmLinkPtr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::VmOfferPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::SessionRecordPtr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::protocol::Welcome)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::protocol::ExecutorEvent)
 
 CAF_BEGIN_TYPE_ID_BLOCK(vgpu, caf::first_custom_type_id)
 CAF_ADD_ATOM(vgpu, vgpu::daemon, accepted_atom, "accepted")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, offer_atom, "offer")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, claim_atom, "claim")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, reset_atom, "reset")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, welcome_atom, "welcome")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, message_atom, "message")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, hangup_atom, "hangup")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, doorbell_atom, "doorbell")
@@ -109,6 +116,23 @@ using connection_actor = Interface<
     // Listener: the daemon stops.
     caf::result<void>(stop_atom)>;
 
+/// One virtual machine: see vm_connection.hpp.
+using vm_connection_actor = Interface<
+    // Link: what the VM's device is and has.
+    caf::result<void>(offer_atom, VmOfferPtr),
+    // Link: the guest rang the doorbell of this channel so many times.
+    caf::result<void>(doorbell_atom, std::uint32_t, std::uint64_t),
+    // Link: the VM was reset.
+    caf::result<void>(reset_atom),
+    // Link: QEMU closed it or died; or what was wrong with what it said.
+    caf::result<void>(hangup_atom, std::string),
+    // A channel's connection: the answer to the open request of this number.
+    caf::result<void>(welcome_atom, std::uint32_t, std::uint32_t, protocol::Welcome),
+    // Clock: the device's offer is overdue.
+    caf::result<void>(overdue_atom),
+    // Listener: the daemon stops.
+    caf::result<void>(stop_atom)>;
+
 /// Gives the leases of one pool: see pool_scheduler.hpp.
 using pool_scheduler_actor = Interface<
     // Connection: a session opened; leases go to this executor.
@@ -130,6 +154,9 @@ using metrics_actor = Interface<
     caf::result<void>(closed_atom, SessionRecordPtr, Ending),
     // Connection: a fault of a session of this VM in this pool.
     caf::result<void>(fault_atom, std::uint32_t, std::string, std::uint32_t),
+    // VM's connection: the VM came, or went.
+    caf::result<void>(opened_atom, std::uint32_t, std::string),
+    caf::result<void>(closed_atom, std::uint32_t, std::string),
     // Connection: nobody got a session, for this reason.
     caf::result<void>(refused_atom, std::uint32_t),
     // Daemon: end.
@@ -139,6 +166,10 @@ using metrics_actor = Interface<
 using listener_actor = Interface<
     // Socket: somebody connected.
     caf::result<void>(accepted_atom, GuestSocketPtr),
+    // Socket: a VM's QEMU connected.
+    caf::result<void>(accepted_atom, VmLinkPtr),
+    // VM's connection: it wants to be the only one of this VM. False: another one is.
+    caf::result<bool>(claim_atom, std::uint32_t),
     // Daemon: end every connection, then yourself.
     caf::result<void>(stop_atom)>;
 

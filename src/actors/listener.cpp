@@ -3,6 +3,7 @@
 #include <caf/all.hpp>
 
 #include "actors/connection.hpp"
+#include "actors/vm_connection.hpp"
 #include "common/log.hpp"
 
 namespace vgpu::daemon {
@@ -29,9 +30,33 @@ void accept(Self self, const GuestSocketPtr& socket) {
   state.connections.emplace(made->address(), made);
 }
 
+void accept_vm(Self self, const VmLinkPtr& link) {
+  ListenerState& state = self->state;
+  const bool full = state.vms.size() >= state.context->most_connections;
+  if (state.stopping || full) {
+    const ErrorInfo& info = error_info(full ? ErrorCode::too_many : ErrorCode::daemon_stopped);
+    link->refuse(info.text);
+    return link->close();
+  }
+  auto made = self->spawn<caf::monitored>(vm_connection, state.context, link, listener_actor(self));
+  state.vms.emplace(made->address(), made);
+}
+
+/// A VM is one QEMU. Id 0 is no VM's own.
+bool claim(Self self, std::uint32_t vm) {
+  const auto sender = caf::actor_cast<caf::actor_addr>(self->current_sender());
+  return vm == 0 || self->state.claims.emplace(vm, sender).first->second == sender;
+}
+
+void forget(ListenerState& state, const caf::actor_addr& gone) {
+  state.connections.erase(gone);
+  state.vms.erase(gone);
+  std::erase_if(state.claims, [&](const auto& claim) { return claim.second == gone; });
+}
+
 void finish_if_empty(Self self) {
   ListenerState& state = self->state;
-  if (!state.stopping || !state.connections.empty()) return;
+  if (!state.stopping || !state.connections.empty() || !state.vms.empty()) return;
   if (const auto stopped = std::exchange(state.stopped, nullptr)) stopped();
   self->quit();
 }
@@ -42,17 +67,20 @@ listener_actor::behavior_type listener(Self self, ContextPtr context, std::funct
   self->state.context = std::move(context);
   self->state.stopped = std::move(stopped);
   self->set_down_handler([self](const caf::down_msg& down) {
-    self->state.connections.erase(down.source);
+    forget(self->state, down.source);
     if (down.reason != caf::exit_reason::normal)
       log::error("a connection's actor failed", {{"error", self->system().render(down.reason)}});
     finish_if_empty(self);
   });
   return {
       [self](accepted_atom, const GuestSocketPtr& socket) { accept(self, socket); },
+      [self](accepted_atom, const VmLinkPtr& link) { accept_vm(self, link); },
+      [self](claim_atom, std::uint32_t vm) { return claim(self, vm); },
       [self](stop_atom) {
         if (self->state.stopping) return;
         self->state.stopping = true;
         for (const auto& [address, connection] : self->state.connections) self->send(connection, stop_atom_v);
+        for (const auto& [address, vm] : self->state.vms) self->send(vm, stop_atom_v);
         finish_if_empty(self);
       },
   };

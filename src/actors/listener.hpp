@@ -7,14 +7,16 @@
 
 namespace vgpu::daemon {
 
-/// Takes guests in, one connection actor for each, and holds on to those actors until they end. When told to stop it
-/// refuses newcomers, stops every connection, and calls `stopped` after the last one is gone.
+/// Takes guests in, one actor for each process outside a VM and for each VM, and holds on to those actors until they
+/// end. When told to stop it refuses newcomers, stops every connection, and calls `stopped` after the last one is gone.
 struct ListenerState {
   static inline const char* name = "listener";
 
   ContextPtr context;
   std::function<void()> stopped;
   std::map<caf::actor_addr, connection_actor> connections;
+  std::map<caf::actor_addr, vm_connection_actor> vms;
+  std::map<std::uint32_t, caf::actor_addr> claims;  ///< which of `vms` is the VM of this id
   bool stopping = false;
 };
 

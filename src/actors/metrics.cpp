@@ -36,6 +36,8 @@ metrics_actor::behavior_type metrics(metrics_actor::stateful_pointer<MetricsStat
       [self](fault_atom, std::uint32_t vm, const std::string& pool, std::uint32_t reason) {
         self->state.store->fault(vm, pool, static_cast<vgpu_end_reason>(reason));
       },
+      [self](opened_atom, std::uint32_t vm, const std::string& pool) { self->state.store->vm_connected(vm, pool); },
+      [self](closed_atom, std::uint32_t vm, const std::string& pool) { self->state.store->vm_disconnected(vm, pool); },
       [self](refused_atom, std::uint32_t reason) { self->state.store->refused(static_cast<vgpu_end_reason>(reason)); },
       [self](stop_atom) { self->quit(); },
   };

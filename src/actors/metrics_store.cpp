@@ -113,11 +113,23 @@ void MetricsStore::refused(vgpu_end_reason reason) {
   ++refused_[reason];
 }
 
+void MetricsStore::vm_connected(std::uint32_t vm, const std::string& pool) {
+  const std::lock_guard lock(mutex_);
+  ended_.try_emplace(key_of(vm, pool));
+  ++vms_[key_of(vm, pool)];
+}
+
+void MetricsStore::vm_disconnected(std::uint32_t vm, const std::string& pool) {
+  const std::lock_guard lock(mutex_);
+  if (auto& count = vms_[key_of(vm, pool)]; count != 0) --count;
+}
+
 std::vector<MetricFamily> MetricsStore::Collect() const {
   Family calls("vgpu_calls_processed_total", "CUDA calls that executors have processed.", MetricType::Counter);
   Family by_name("vgpu_calls_by_name_total", "CUDA calls that executors have processed, by name.", MetricType::Counter);
   Family doorbells("vgpu_doorbells_total", "Doorbells that guests have rung.", MetricType::Counter);
   Family sessions("vgpu_sessions", "Sessions that are open.", MetricType::Gauge);
+  Family vms("vgpu_vm_connected", "1 while the VM's QEMU is connected.", MetricType::Gauge);
   Family kernels("vgpu_kernels_launched_total", "Kernels that were launched.", MetricType::Counter);
   Family copied("vgpu_copied_bytes_total", "Bytes that copies have moved.", MetricType::Counter);
   Family memory("vgpu_memory_used_bytes", "GPU memory that sessions hold through allocation calls.", MetricType::Gauge);
@@ -156,6 +168,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
       copied.add(std::move(with_direction), sum.copied[i]);
     }
   }
+  for (const auto& [key, count] : vms_) vms.add({{"vm", vm_text(key.first)}, {"pool", key.second}}, count);
   for (const auto& [pool, sum] : pools)
     for (std::size_t i = 0; i < sum.calls_by_name.size(); ++i)
       if (sum.calls_by_name[i] != 0)
@@ -175,8 +188,8 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
             1);
 
   std::vector<MetricFamily> families;
-  for (Family* family :
-       {&calls, &by_name, &doorbells, &sessions, &kernels, &copied, &memory, &faults, &refused, &unsupported, &build})
+  for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &faults, &refused,
+                         &unsupported, &build})
     families.push_back(family->take());
   return families;
 }

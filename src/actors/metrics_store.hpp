@@ -50,6 +50,8 @@ class MetricsStore final : public prometheus::Collectable {
   Totals closed(const SessionRecordPtr& session);
   void fault(std::uint32_t vm, const std::string& pool, vgpu_end_reason reason);
   void refused(vgpu_end_reason reason);
+  void vm_connected(std::uint32_t vm, const std::string& pool);
+  void vm_disconnected(std::uint32_t vm, const std::string& pool);
 
   std::vector<prometheus::MetricFamily> Collect() const override;
 
@@ -76,6 +78,7 @@ class MetricsStore final : public prometheus::Collectable {
   std::map<std::string, PoolTotals> pools_;
   std::map<std::pair<Key, vgpu_end_reason>, std::uint64_t> faults_;
   std::map<vgpu_end_reason, std::uint64_t> refused_;
+  std::map<Key, std::uint64_t> vms_;  ///< QEMUs that are connected
   std::array<std::uint64_t, protocol::SessionStats::kMaxNames> unsupported_{};
   mutable std::map<std::uint32_t, std::unique_ptr<Live>> live_;
 };

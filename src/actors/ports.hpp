@@ -3,14 +3,17 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "actors/driver_choice.hpp"
 #include "actors/identity.hpp"
 #include "actors/session_memory.hpp"
+#include "actors/vm_memory.hpp"
 #include "protocol/executor_link.hpp"
 #include "protocol/session.hpp"
+#include "protocol/vm_link.h"
 
 /// What the actors see of sockets and processes. The real ones live on the thread of the io_context; tests give others.
 /// Handlers are called on that thread and only send a message to an actor. Every method may be called from any thread
@@ -18,7 +21,7 @@
 /// hold) are dropped.
 namespace vgpu::daemon {
 
-/// The socket and the doorbell of one guest process.
+/// One guest process: the socket and the doorbell of one outside a VM, or a channel of a VM.
 class GuestSocket {
  public:
   struct Handlers {
@@ -30,6 +33,13 @@ class GuestSocket {
   virtual ~GuestSocket() = default;
   virtual const Peer& peer() const noexcept = 0;
   virtual const std::string& process() const noexcept = 0;  ///< name of the peer's program, as its kernel says
+  /// Who the guest is, where that is known before it says Hello: a VM's processes.
+  virtual std::optional<Identity> identity() const { return std::nullopt; }
+  /// Memory for its session; `region_bytes` as configured, for those that have none yet. Null: `error` says why.
+  virtual std::shared_ptr<SessionMemory> make_memory(std::uint64_t region_bytes, std::uint32_t session,
+                                                     std::uint32_t vm, std::uint64_t features, std::string& error) {
+    return SessionMemory::create(region_bytes, session, vm, features, error);
+  }
   virtual void start(Handlers handlers) = 0;
   /// With the region's and doorbell's descriptors if `memory` is not null; watches the doorbell from then on.
   virtual void welcome(const protocol::Welcome& welcome, std::shared_ptr<SessionMemory> memory) = 0;
@@ -40,6 +50,41 @@ class GuestSocket {
   virtual void close() = 0;
 };
 using GuestSocketPtr = std::shared_ptr<GuestSocket>;
+
+/// What a VM's device said of itself, with its descriptors. Taken apart once, by the actor that gets it.
+struct VmOffer {
+  std::uint32_t vm = 0;
+  std::uint64_t memory_bytes = 0;
+  vgpu_vm_device_kind device = VGPU_VM_DEVICE_STUB;
+  std::string pool;  ///< claimed; may be empty
+  std::string name;  ///< as QEMU calls the VM; may be empty
+  VmDescriptors descriptors;
+};
+using VmOfferPtr = std::shared_ptr<VmOffer>;
+
+/// The connection of one VM's QEMU (or of its ivshmem server).
+class VmLink {
+ public:
+  struct Handlers {
+    std::function<void(VmOfferPtr)> offer;                       ///< the device is known whole; once
+    std::function<void()> reset;                                 ///< the VM was reset
+    std::function<void(std::string)> hangup;                     ///< closed, dead, or speaks nonsense (then: what)
+    std::function<void(std::uint32_t, std::uint64_t)> doorbell;  ///< channel; rings since the last call
+  };
+
+  virtual ~VmLink() = default;
+  virtual const Peer& peer() const noexcept = 0;
+  virtual void start(Handlers handlers) = 0;
+  /// Tells the device that its VM is taken, and watches its doorbells from then on.
+  virtual void ready(std::shared_ptr<VmMemory> memory) = 0;
+  /// Tells the device why it is not.
+  virtual void refuse(const std::string& text) = 0;
+  /// Looks at a channel's doorbell again: one call of the handler for each channel is under way at most.
+  virtual void rearm_doorbell(std::uint32_t channel) = 0;
+  /// What was sent before still goes out.
+  virtual void close() = 0;
+};
+using VmLinkPtr = std::shared_ptr<VmLink>;
 
 /// How an executor process is to be started.
 struct ExecutorSpec {

@@ -30,45 +30,78 @@ UniqueFd sealed_memory(const char* name, std::uint64_t bytes) {
   return fd;
 }
 
+std::nullptr_t failed(const char* what, std::string& error) {
+  error = std::string(what) + ": " + std::strerror(errno);
+  return nullptr;
+}
+
 }  // namespace
 
 std::shared_ptr<SessionMemory> SessionMemory::create(std::uint64_t region_bytes, std::uint32_t session,
                                                      std::uint32_t vm, std::uint64_t features, std::string& error) {
   std::shared_ptr<SessionMemory> memory(new SessionMemory);
-  const auto failed = [&](const char* what) {
-    error = std::string(what) + ": " + std::strerror(errno);
-    return nullptr;
-  };
   memory->region_bytes_ = region_bytes;
   memory->region_ = sealed_memory("vgpu-region", region_bytes);
-  if (!memory->region_) return failed("region");
-  memory->stats_fd_ = sealed_memory("vgpu-stats", sizeof(protocol::SessionStats));
-  if (!memory->stats_fd_) return failed("counters");
+  if (!memory->region_) return failed("region", error);
   memory->doorbell_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!memory->doorbell_) return failed("doorbell");
-  void* mapping = ::mmap(nullptr, kMappedBytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory->region_.get(), 0);
-  if (mapping == MAP_FAILED) return failed("mapping of the region");
-  memory->mapping_ = mapping;
-  void* stats = ::mmap(nullptr, sizeof(protocol::SessionStats), PROT_READ, MAP_SHARED, memory->stats_fd_.get(), 0);
-  if (stats == MAP_FAILED) return failed("mapping of the counters");
-  memory->stats_ = static_cast<protocol::SessionStats*>(stats);
-
-  vgpu_control& control = memory->control();
-  control.magic = VGPU_MAGIC;
-  control.version = VGPU_VERSION;
-  control.features = features;
-  control.region_bytes = region_bytes;
-  control.arena_bytes = region_bytes - VGPU_ARENA_OFFSET;
-  control.arena_address = kArenaAddress;
-  control.ring_bytes = VGPU_RING_BYTES;
-  control.slot_count = VGPU_SLOT_COUNT;
-  control.record_max_bytes = VGPU_RECORD_MAX_BYTES;
-  control.staging_chunks = VGPU_STAGING_CHUNKS;
-  control.session = session;
-  control.vm = vm;
-  control.executor_sleeping = 1;  // nobody reads the ring before the first lease: the guest's first record must ring
-  control.state = VGPU_STATE_OPENING;
+  if (!memory->doorbell_) return failed("doorbell", error);
+  if (!memory->map(error)) return nullptr;
+  memory->fill_control(session, vm, features);
   return memory;
+}
+
+std::shared_ptr<SessionMemory> SessionMemory::create_in_vm(std::shared_ptr<VmMemory> vm, std::uint32_t channel,
+                                                           std::uint32_t session, std::uint64_t features,
+                                                           std::string& error) {
+  std::shared_ptr<SessionMemory> memory(new SessionMemory);
+  memory->vm_ = std::move(vm);
+  memory->channel_ = channel;
+  memory->region_bytes_ = memory->vm_->region_bytes();
+  // Another process of the guest may have had this channel.
+  if (!memory->vm_->discard_channel(channel)) return failed("zeroing the channel", error);
+  if (!memory->map(error)) return nullptr;
+  memory->fill_control(session, memory->vm_->vm(), features);
+  return memory;
+}
+
+bool SessionMemory::map(std::string& error) {
+  stats_fd_ = sealed_memory("vgpu-stats", sizeof(protocol::SessionStats));
+  if (!stats_fd_) {
+    failed("counters", error);
+    return false;
+  }
+  void* mapping = ::mmap(nullptr, kMappedBytes, PROT_READ | PROT_WRITE, MAP_SHARED, region_fd(),
+                         static_cast<off_t>(region_offset()));
+  if (mapping == MAP_FAILED) {
+    failed("mapping of the region", error);
+    return false;
+  }
+  mapping_ = mapping;
+  void* stats = ::mmap(nullptr, sizeof(protocol::SessionStats), PROT_READ, MAP_SHARED, stats_fd_.get(), 0);
+  if (stats == MAP_FAILED) {
+    failed("mapping of the counters", error);
+    return false;
+  }
+  stats_ = static_cast<protocol::SessionStats*>(stats);
+  return true;
+}
+
+void SessionMemory::fill_control(std::uint32_t session, std::uint32_t vm, std::uint64_t features) noexcept {
+  vgpu_control& shared = control();
+  shared.magic = VGPU_MAGIC;
+  shared.version = VGPU_VERSION;
+  shared.features = features;
+  shared.region_bytes = region_bytes_;
+  shared.arena_bytes = region_bytes_ - VGPU_ARENA_OFFSET;
+  shared.arena_address = kArenaAddress;
+  shared.ring_bytes = VGPU_RING_BYTES;
+  shared.slot_count = VGPU_SLOT_COUNT;
+  shared.record_max_bytes = VGPU_RECORD_MAX_BYTES;
+  shared.staging_chunks = VGPU_STAGING_CHUNKS;
+  shared.session = session;
+  shared.vm = vm;
+  shared.executor_sleeping = 1;  // nobody reads the ring before the first lease: the guest's first record must ring
+  shared.state = VGPU_STATE_OPENING;
 }
 
 SessionMemory::~SessionMemory() {
@@ -92,6 +125,7 @@ void SessionMemory::end(vgpu_end_reason reason, std::int32_t result) noexcept {
 }
 
 void SessionMemory::wake_all() noexcept {
+  if (vm_ != nullptr) return vm_->interrupt(channel_);
   auto* slots = reinterpret_cast<vgpu_slot*>(static_cast<std::byte*>(mapping_) + VGPU_SLOTS_OFFSET);
   for (std::uint32_t i = 0; i < VGPU_SLOT_COUNT; ++i)
     ::syscall(SYS_futex, &slots[i].done, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);

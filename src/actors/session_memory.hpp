@@ -27,12 +27,19 @@ class SessionMemory {
   SessionMemory(const SessionMemory&) = delete;
   SessionMemory& operator=(const SessionMemory&) = delete;
 
-  int region_fd() const noexcept { return region_.get(); }
+  /// Holds the region from region_offset() on.
+  int region_fd() const noexcept { return vm_ != nullptr ? vm_->fd() : region_.get(); }
+  std::uint64_t region_offset() const noexcept { return vm_ != nullptr ? VGPU_CHANNEL_OFFSET(channel_) : 0; }
   int stats_fd() const noexcept { return stats_fd_.get(); }
+  /// Not in a VM, where one descriptor serves requests and doorbells.
   int doorbell_fd() const noexcept { return doorbell_.get(); }
-  /// Raises the channel's interrupt in a VM; -1 where the guest's threads sleep in futexes.
-  int interrupt_fd() const noexcept { return -1; }
+  /// All that comes before the arena, and the arena.
   std::uint64_t region_bytes() const noexcept { return region_bytes_; }
+
+  /// The VM's memory, or null; then the channel, and the eventfd that wakes its guest's threads, else -1.
+  const VmMemory* vm() const noexcept { return vm_.get(); }
+  std::uint32_t channel() const noexcept { return channel_; }
+  int interrupt_fd() const noexcept { return vm_ != nullptr ? vm_->interrupt_fd(channel_) : -1; }
 
   /// Written by the executor, which is no more trusted than its session: any value may stand there.
   const protocol::SessionStats& stats() const noexcept { return *stats_; }
@@ -43,8 +50,8 @@ class SessionMemory {
   /// Writes reason and result, then ENDED, unless that stands there already; then wakes every sleeping thread.
   void end(vgpu_end_reason reason, std::int32_t result) noexcept;
 
-  /// FUTEX_WAKE on each slot, or the VM's interrupt. A thread that looked at `state` just before it ended and sleeps just
-  /// after misses one wake; so this is repeated while a session ends.
+  /// FUTEX_WAKE on each slot, or the VM's interrupt. A thread that looked at `state` just before it ended and sleeps
+  /// just after misses one wake; so this is repeated while a session ends.
   void wake_all() noexcept;
 
  private:

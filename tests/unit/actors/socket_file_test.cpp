@@ -1,4 +1,4 @@
-#include "actors/socket_file.hpp"
+#include "common/socket_file.hpp"
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -34,14 +34,14 @@ TEST_CASE("A socket is made with its folder and mode, and goes with its lock") {
   const fs::path path = folder.path / "deep" / "s";
   std::string error;
   {
-    const auto file = SocketFile::open(path, 0640, error);
+    const auto file = SocketFile::open(path, SOCK_SEQPACKET, 0640, error);
     INFO(error);
     REQUIRE(file != nullptr);
     struct stat status {};
     REQUIRE(::stat(path.c_str(), &status) == 0);
     CHECK((status.st_mode & 0777) == 0640);
     CHECK(connects(path));
-    CHECK(SocketFile::open(path, 0640, error) == nullptr);
+    CHECK(SocketFile::open(path, SOCK_SEQPACKET, 0640, error) == nullptr);
     CHECK_THAT(error, Catch::Contains("another vgpud") && Catch::Contains(path.string()));
     CHECK(connects(path));
   }
@@ -60,17 +60,17 @@ TEST_CASE("A socket that a dead daemon left is replaced, anything else is not") 
     REQUIRE(::bind(dead.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) == 0);
     std::ofstream(path.string() + ".lock") << "";
   }
-  CHECK(SocketFile::open(path, 0600, error) != nullptr);
+  CHECK(SocketFile::open(path, SOCK_SEQPACKET, 0600, error) != nullptr);
   std::ofstream(path) << "precious";
-  CHECK(SocketFile::open(path, 0600, error) == nullptr);
+  CHECK(SocketFile::open(path, SOCK_SEQPACKET, 0600, error) == nullptr);
   CHECK_THAT(error, Catch::Contains("is not a socket"));
   CHECK(fs::file_size(path) == 8);
 }
 
 TEST_CASE("What cannot be a socket says so") {
   std::string error;
-  CHECK(SocketFile::open("/proc/vgpu/s", 0600, error) == nullptr);
+  CHECK(SocketFile::open("/proc/vgpu/s", SOCK_SEQPACKET, 0600, error) == nullptr);
   CHECK_THAT(error, Catch::Contains("/proc/vgpu"));
-  CHECK(SocketFile::open("/tmp/" + std::string(110, 'x'), 0600, error) == nullptr);
+  CHECK(SocketFile::open("/tmp/" + std::string(110, SOCK_SEQPACKET, 'x'), 0600, error) == nullptr);
   CHECK_THAT(error, Catch::Contains("107"));
 }

@@ -1,4 +1,4 @@
-#include "actors/socket_file.hpp"
+#include "common/socket_file.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -11,7 +11,7 @@
 
 #include "common/unix_address.hpp"
 
-namespace vgpu::daemon {
+namespace vgpu {
 namespace fs = std::filesystem;
 namespace {
 
@@ -22,7 +22,7 @@ bool prepare_folder(const fs::path& folder, std::string& error) {
     struct stat status {};
     if (!folder.empty() && folder.filename().string().starts_with("vgpu-") && ::lstat(folder.c_str(), &status) == 0 &&
         (!S_ISDIR(status.st_mode) || status.st_uid != ::geteuid() || (status.st_mode & 022) != 0)) {
-      error = folder.string() + " belongs to another user or others may write to it; remove it, or use --socket";
+      error = folder.string() + " belongs to another user or others may write to it; remove it, or use another path";
       return false;
     }
     return true;
@@ -31,7 +31,7 @@ bool prepare_folder(const fs::path& folder, std::string& error) {
   if (!failure && folder.filename().string().starts_with("vgpu-"))
     fs::permissions(folder, fs::perms::owner_all, failure);
   if (failure) {
-    error = "cannot make the folder " + folder.string() + ": " + failure.message() + "; use --socket with another path";
+    error = "cannot make the folder " + folder.string() + ": " + failure.message() + "; use another path";
     return false;
   }
   return true;
@@ -43,7 +43,7 @@ UniqueFd take_lock(const fs::path& path, std::string& error) {
   for (int attempt = 0; attempt < 16; ++attempt) {
     UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!lock) {
-      error = "cannot make " + path.string() + ": " + std::strerror(errno) + "; use --socket with another path";
+      error = "cannot make " + path.string() + ": " + std::strerror(errno) + "; use another path";
       return {};
     }
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
@@ -62,7 +62,7 @@ UniqueFd take_lock(const fs::path& path, std::string& error) {
 
 }  // namespace
 
-std::unique_ptr<SocketFile> SocketFile::open(const fs::path& path, mode_t mode, std::string& error) {
+std::unique_ptr<SocketFile> SocketFile::open(const fs::path& path, int type, mode_t mode, std::string& error) {
   const auto failed = [&](const std::string& what) {
     error = what + " " + path.string() + ": " + std::strerror(errno);
     return nullptr;
@@ -90,7 +90,7 @@ std::unique_ptr<SocketFile> SocketFile::open(const fs::path& path, mode_t mode, 
     }
     if (::unlink(path.c_str()) != 0) return failed("cannot replace the old socket");
   }
-  file->socket_.reset(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  file->socket_.reset(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!file->socket_) return failed("cannot make a socket for");
   // The mode is set before anyone can connect: there is no listen() yet.
   if (::bind(file->socket_.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0)
@@ -106,4 +106,4 @@ SocketFile::~SocketFile() {
   if (!lock_path_.empty()) ::unlink(lock_path_.c_str());
 }
 
-}  // namespace vgpu::daemon
+}  // namespace vgpu
