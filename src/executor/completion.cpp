@@ -4,7 +4,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <climits>
+#include <cstdint>
 #include <cstring>
 
 namespace vgpu::executor {
@@ -13,6 +15,16 @@ using protocol::u32;
 
 void FutexWaker::wake(vgpu_slot& slot) noexcept {
   syscall(SYS_futex, &slot.done, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+void InterruptWaker::wake(vgpu_slot&) noexcept { raise(); }
+void InterruptWaker::wake_all(std::span<vgpu_slot>) noexcept { raise(); }
+
+void InterruptWaker::raise() noexcept {
+  const std::uint64_t one = 1;
+  // A full counter (EAGAIN) is an interrupt that is due already.
+  while (write(eventfd_, &one, sizeof one) < 0 && errno == EINTR) {
+  }
 }
 
 void Completions::complete(Answer answer, CUresult result, const void* reply, u32 reply_bytes) noexcept {
@@ -29,8 +41,6 @@ void Completions::complete(Answer answer, CUresult result, const void* reply, u3
   if (std::atomic_ref(slot.sleeping).load(std::memory_order_relaxed) != 0) waker_.wake(slot);
 }
 
-void Completions::wake_all() noexcept {
-  for (u32 i = 0; i < VGPU_SLOT_COUNT; ++i) waker_.wake(slots_[i]);
-}
+void Completions::wake_all() noexcept { waker_.wake_all({slots_, VGPU_SLOT_COUNT}); }
 
 }  // namespace vgpu::executor

@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <atomic>
+#include <span>
 
 #include "executor/cuda_api.hpp"
 #include "protocol/layout.h"
@@ -13,12 +14,29 @@ class Waker {
  public:
   virtual ~Waker() = default;
   virtual void wake(vgpu_slot& slot) noexcept = 0;
+  /// Every thread that sleeps on one of them.
+  virtual void wake_all(std::span<vgpu_slot> slots) noexcept {
+    for (vgpu_slot& slot : slots) wake(slot);
+  }
 };
 
 /// For guests of the same kernel: the thread sleeps in a shared futex on slot.done.
 class FutexWaker final : public Waker {
  public:
   void wake(vgpu_slot& slot) noexcept override;
+};
+
+/// For guests in a VM: the channel's interrupt, upon which the guest's driver wakes all threads of the channel to look.
+class InterruptWaker final : public Waker {
+ public:
+  /// `eventfd` stays the caller's.
+  explicit InterruptWaker(int eventfd) noexcept : eventfd_(eventfd) {}
+  void wake(vgpu_slot& slot) noexcept override;
+  void wake_all(std::span<vgpu_slot> slots) noexcept override;
+
+ private:
+  void raise() noexcept;
+  int eventfd_;
 };
 
 /// Where an answer goes.

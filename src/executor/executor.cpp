@@ -1,5 +1,6 @@
 #include "executor/executor.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -68,7 +69,11 @@ int run_executor(const Descriptors& descriptors, const std::function<void(int)>&
 
   std::string error;
   Region region;
-  if (!region.map(descriptors.region, start.region_bytes, error)) return fail(link, CUDA_ERROR_UNKNOWN, error);
+  const bool in_vm = (start.flags & ExecutorCommand::kInVm) != 0;
+  const Region::Place place{start.channel_offset, in_vm, start.arena_offset, start.channel};
+  if (!region.map(descriptors.region, start.region_bytes, place, error)) return fail(link, CUDA_ERROR_UNKNOWN, error);
+  if (in_vm && fcntl(descriptors.interrupt, F_GETFD) < 0)
+    return fail(link, CUDA_ERROR_UNKNOWN, "the channel's interrupt did not come");
   StatsMapping stats;
   if (!stats.map(descriptors.stats)) return fail(link, CUDA_ERROR_UNKNOWN, "the counters can't be mapped");
   Driver cuda;
@@ -76,7 +81,9 @@ int run_executor(const Descriptors& descriptors, const std::function<void(int)>&
   if (const CUresult result = cuda.cuInit(0); result != CUDA_SUCCESS)
     return fail(link, result, "cuInit: " + cuda.result_name(result));
 
-  FutexWaker waker;
+  FutexWaker by_futex;
+  InterruptWaker by_interrupt(descriptors.interrupt);
+  Waker& waker = in_vm ? static_cast<Waker&>(by_interrupt) : by_futex;
   SessionConfig config;
   config.session = start.session;
   config.vm = start.vm;

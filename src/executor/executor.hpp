@@ -7,10 +7,11 @@ struct Descriptors {
   int link = -1;
   int region = -1;
   int stats = -1;
+  int interrupt = -1;  ///< used in a VM only
 };
 
 /// The whole life of an executor: waits for start, sets up, reads the ring until the session is over. Takes the link
-/// over; region and stats stay the caller's. `leave(code)` is called at the end, and before if a thread hangs: the
+/// over; the others stay the caller's. `leave(code)` is called at the end, and before if a thread hangs: the
 /// program passes _exit, since what follows (joining threads) may wait for a kernel without end. Returns the exit code.
 int run_executor(const Descriptors& descriptors, const std::function<void(int)>& leave);
 

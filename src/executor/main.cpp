@@ -18,7 +18,7 @@ int main() {
     return 2;
   }
   const vgpu::executor::Descriptors descriptors{vgpu::protocol::kLinkFd, vgpu::protocol::kRegionFd,
-                                                vgpu::protocol::kStatsFd};
+                                                vgpu::protocol::kStatsFd, vgpu::protocol::kInterruptFd};
   // _exit: nothing of the process needs tidying, and a thread in the driver may never come back.
   const int code = vgpu::executor::run_executor(descriptors, [](int status) { _exit(status); });
   std::fflush(nullptr);

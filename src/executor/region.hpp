@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string>
 
+#include "executor/vm_arena.hpp"
 #include "protocol/layout.h"
 #include "protocol/types.hpp"
 
@@ -17,23 +18,37 @@ class Region {
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
 
-  /// Maps control page, slots, ring and staging area of `fd` (not taken over). False: `error` says why. Once.
-  bool map(int fd, protocol::u64 region_bytes, std::string& error);
+  /// Where the session's shared memory lies in the memfd (executor_link.hpp).
+  struct Place {
+    protocol::u64 channel_offset = 0;
+    bool in_vm = false;
+    protocol::u64 arena_offset = 0;  ///< in a VM
+    protocol::u32 channel = 0;       ///< in a VM
+  };
+
+  /// Maps control page, slots, ring and staging area of `fd` (not taken over), and in a VM the granule table. False:
+  /// `error` says why. Once.
+  bool map(int fd, protocol::u64 region_bytes, const Place& place, std::string& error);
 
   enum class Arena { mapped, bad_address, taken };
   /// Maps the arena at the guest's address: page-aligned, within [1 << 32, 1 << 47). taken: something of this process
-  /// lies there already. 0: at any place; offsets mean the same, addresses do not. Once; the thread that reads the
-  /// ring.
+  /// lies there already. 0: at any place; offsets mean the same, addresses do not. In a VM the range is only reserved:
+  /// map_extent() fills it. Once; the thread that reads the ring.
   Arena map_arena(protocol::u64 address);
   bool has_arena() const noexcept { return arena_.load(std::memory_order_acquire) != nullptr; }
   protocol::u64 arena_address() const noexcept;
   protocol::u64 arena_bytes() const noexcept { return bytes_ - VGPU_ARENA_OFFSET; }
 
+  bool in_vm() const noexcept { return vm_arena_.is_open(); }
+  /// In a VM: maps granules of its memory at `offset` of the region, takes them out again. Any thread.
+  VmArena::Changed map_extent(protocol::Offset offset, protocol::u64 bytes, protocol::u64 backing);
+  VmArena::Changed unmap_extent(protocol::Offset offset, protocol::u64 bytes);
+
   /// Where `bytes` bytes at `offset` lie, or null if they are not wholly within the staging area or wholly within the
   /// mapped arena. Any thread.
   std::byte* span(protocol::Offset offset, protocol::u64 bytes) const noexcept;
 
-  /// Makes whole pages read as zeros and gives their memory back. False: the kernel refused.
+  /// Makes whole pages of the mapped arena read as zeros and gives their memory back. False: the kernel refused.
   bool discard(protocol::Offset offset, protocol::u64 bytes) noexcept;
 
   vgpu_control* control() const noexcept { return reinterpret_cast<vgpu_control*>(base_ + VGPU_CONTROL_OFFSET); }
@@ -44,7 +59,9 @@ class Region {
  private:
   int fd_ = -1;
   protocol::u64 bytes_ = 0;
+  Place place_;
   std::byte* base_ = nullptr;
+  VmArena vm_arena_;
   std::atomic<std::byte*> arena_{nullptr};
 };
 

@@ -78,7 +78,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   test::FakeCuda cuda;
   executor::Region region;
   std::string error;
-  if (!region.map(world.region_fd, kRegionBytes, error)) std::abort();
+  if (!region.map(world.region_fd, kRegionBytes, {}, error)) std::abort();
   auto* ring = const_cast<std::byte*>(region.ring());
   std::memset(static_cast<void*>(region.control()), 0, VGPU_PAGE);
   std::memset(static_cast<void*>(region.slots()), 0, VGPU_SLOT_COUNT * VGPU_SLOT_BYTES);

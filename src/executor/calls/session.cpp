@@ -9,6 +9,27 @@ namespace vgpu::executor {
 
 using namespace protocol;
 
+namespace {
+
+/// The guest's driver and shim agree on what is whose: only a guest that means harm names what is not its own.
+CUresult extent_result(Invocation& in, VmArena::Changed changed) {
+  switch (changed) {
+    case VmArena::Changed::done:
+      return CUDA_SUCCESS;
+    case VmArena::Changed::bad_value:
+      return CUDA_ERROR_INVALID_VALUE;
+    case VmArena::Changed::refused:
+      return CUDA_ERROR_OPERATING_SYSTEM;
+    case VmArena::Changed::outside:
+      return in.violate(VGPU_END_BAD_BULK, "extent");
+    case VmArena::Changed::foreign:
+      return in.violate(VGPU_END_BAD_BULK, "a granule of another channel");
+  }
+  return CUDA_ERROR_INVALID_VALUE;
+}
+
+}  // namespace
+
 VGPU_HANDLER(vgpuAttach) {
   if (request.protocol_version >> 16 != VGPU_VERSION_MAJOR)
     return in.violate(VGPU_END_VERSION, "major number of the protocol");
@@ -86,6 +107,22 @@ VGPU_HANDLER(vgpuNextHostFunction) {
 
 VGPU_HANDLER(vgpuHostFunctionDone) {
   return in.session.host_functions.done(request.id) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+VGPU_HANDLER(vgpuMapExtent) {
+  if (!in.session.region.in_vm()) return CUDA_ERROR_NOT_SUPPORTED;
+  return extent_result(in, in.session.region.map_extent(request.extent, request.bytes, request.backing));
+}
+
+VGPU_HANDLER(vgpuUnmapExtent) {
+  if (!in.session.region.in_vm()) return CUDA_ERROR_NOT_SUPPORTED;
+  const u64 start = static_cast<u64>(request.extent);
+  // Under the lock nothing of it becomes registered meanwhile.
+  std::lock_guard lock(in.session.extents_mutex);
+  for (const auto& [offset, bytes] : in.session.extents)
+    if (offset < start ? start - offset < bytes : offset - start < request.bytes)
+      return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+  return extent_result(in, in.session.region.unmap_extent(request.extent, request.bytes));
 }
 
 // The ring is read in order, so that everything before this was read. The daemon ends the session when the channel

@@ -45,24 +45,10 @@ class Guest {
       : Guest(fake_cuda.driver(), std::move(config), lease) {}
   explicit Guest(const executor::Driver& driver, executor::SessionConfig config = {}, bool lease = true,
                  std::chrono::microseconds spin = 200us)
-      : region_fd_(memfd_create("region", MFD_CLOEXEC)), stats(std::make_unique<SessionStats>()) {
-    if (ftruncate(region_fd_, static_cast<off_t>(kRegionBytes)) != 0) std::abort();
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) std::abort();
-    daemon_fd = pair[0];
-    link_ = std::make_unique<executor::Link>(pair[1]);
-    std::string error;
-    if (!region.map(region_fd_, kRegionBytes, error)) std::abort();
-    control = region.control();
-    writer = RingWriter(control, const_cast<std::byte*>(region.ring()));
-    config.session = 3;
-    config.pool = "A";
-    session = std::make_unique<executor::Session>(config, driver, region, *stats, *link_, waker);
-    commands_ = std::make_unique<executor::Commands>(*link_, session->signal, [] {});
-    loop_ = std::make_unique<executor::RingLoop>(*session, *commands_, spin);
-    thread_ = std::thread([this] { loop_->run(); });
-    if (lease) send(ExecutorCommand::Type::run);
-  }
+      : Guest(driver, own_region(), kRegionBytes, {}, std::move(config), lease, spin) {}
+  /// In memory of somebody else.
+  Guest(FakeCuda& fake_cuda, int memory, u64 region_bytes, const executor::Region::Place& place)
+      : Guest(fake_cuda.driver(), dup(memory), region_bytes, place, {}, true, 200us) {}
   ~Guest() {
     stop();
     session->host_functions.end();
@@ -181,6 +167,31 @@ class Guest {
   }
 
  private:
+  Guest(const executor::Driver& driver, int region_fd, u64 region_bytes, const executor::Region::Place& place,
+        executor::SessionConfig config, bool lease, std::chrono::microseconds spin)
+      : region_fd_(region_fd), stats(std::make_unique<SessionStats>()) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) std::abort();
+    daemon_fd = pair[0];
+    link_ = std::make_unique<executor::Link>(pair[1]);
+    std::string error;
+    if (!region.map(region_fd_, region_bytes, place, error)) std::abort();
+    control = region.control();
+    writer = RingWriter(control, const_cast<std::byte*>(region.ring()));
+    config.session = 3;
+    config.pool = "A";
+    session = std::make_unique<executor::Session>(config, driver, region, *stats, *link_, waker);
+    commands_ = std::make_unique<executor::Commands>(*link_, session->signal, [] {});
+    loop_ = std::make_unique<executor::RingLoop>(*session, *commands_, spin);
+    thread_ = std::thread([this] { loop_->run(); });
+    if (lease) send(ExecutorCommand::Type::run);
+  }
+  static int own_region() {
+    const int fd = memfd_create("region", MFD_CLOEXEC);
+    if (ftruncate(fd, static_cast<off_t>(kRegionBytes)) != 0) std::abort();
+    return fd;
+  }
+
   int region_fd_;
 
  public:
