@@ -20,6 +20,7 @@
 #include "actors/context.hpp"
 #include "actors/executor_process.hpp"
 #include "actors/guest_socket.hpp"
+#include "actors/ivshmem_servers.hpp"
 #include "actors/lease_policy.hpp"
 #include "actors/listener.hpp"
 #include "actors/metrics.hpp"
@@ -135,6 +136,8 @@ class Daemon {
     if (socket_ == nullptr) return false;
     qemu_socket_ = SocketFile::open(config_.qemu_socket, SOCK_STREAM, config_.qemu_socket_mode, error);
     if (qemu_socket_ == nullptr) return false;
+    ivshmem_ = IvshmemServers::start(io_, config_, error);
+    if (ivshmem_ == nullptr) return false;
     store_ = std::make_shared<MetricsStore>();
     for (const PoolConfig& pool : config_.pools) store_->declare(0, pool.name);
     for (const VmConfig& vm : config_.vms) store_->declare(vm.id, vm.pool);
@@ -216,6 +219,7 @@ class Daemon {
   asio::steady_timer watchdog_;
   std::unique_ptr<SocketFile> socket_;
   std::unique_ptr<SocketFile> qemu_socket_;
+  std::unique_ptr<IvshmemServers> ivshmem_;
   std::shared_ptr<MetricsStore> store_;
   std::unique_ptr<MetricsServer> server_;
   std::shared_ptr<Context> context_;

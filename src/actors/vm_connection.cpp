@@ -142,8 +142,8 @@ void handle_down(Self self, const caf::down_msg& down) {
 void take_offer(Self self) {
   VmConnectionState& state = self->state;
   std::string error;
-  state.memory = VmMemory::create(std::move(state.offer->descriptors), state.identity.vm, state.offer->memory_bytes,
-                                  error);
+  state.memory =
+      VmMemory::create(std::move(state.offer->descriptors), state.identity.vm, state.offer->memory_bytes, error);
   if (state.memory == nullptr) return refuse(self, ErrorCode::vm_memory, error);
   state.channels.resize(state.memory->channels());
   state.memory->adopt();

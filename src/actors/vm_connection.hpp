@@ -10,8 +10,8 @@
 namespace vgpu::daemon {
 
 /// One virtual machine, from the connection of its QEMU to that connection's end. It reads the channels' mailboxes and
-/// runs a connection actor for each process that has a channel open; that actor's life is the session's, and when it has
-/// ended nobody on the host uses the channel any more: only then is a close answered, or the channel opened anew.
+/// runs a connection actor for each process that has a channel open; that actor's life is the session's, and when it
+/// has ended nobody on the host uses the channel any more: only then is a close answered, or the channel opened anew.
 struct VmConnectionState {
   static inline const char* name = "vm_connection";
 
@@ -24,8 +24,8 @@ struct VmConnectionState {
   };
 
   struct Channel {
-    std::shared_ptr<VmChannel> guest;   ///< while a session is there
-    connection_actor connection;        ///< the same
+    std::shared_ptr<VmChannel> guest;          ///< while a session is there
+    connection_actor connection;               ///< the same
     std::optional<VmMemory::Request> waiting;  ///< the newest request, for when the session is gone
   };
 

@@ -188,15 +188,14 @@ class StreamVmLink final : public VmLink, public std::enable_shared_from_this<St
     Doorbell& doorbell = *doorbells_[channel];
     if (!doorbell.descriptor.is_open() || doorbell.waiting) return;
     doorbell.waiting = true;
-    doorbell.descriptor.async_wait(
-        asio::posix::stream_descriptor::wait_read,
-        [self = shared_from_this(), channel, &doorbell](const asio::error_code& error) {
-          doorbell.waiting = false;
-          if (error || !doorbell.descriptor.is_open()) return;
-          const auto rings = take_rings(doorbell.descriptor.native_handle());
-          if (!rings) return self->wait_for_doorbell(channel);
-          if (self->handlers_.doorbell) self->handlers_.doorbell(channel, *rings);
-        });
+    doorbell.descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
+                                   [self = shared_from_this(), channel, &doorbell](const asio::error_code& error) {
+                                     doorbell.waiting = false;
+                                     if (error || !doorbell.descriptor.is_open()) return;
+                                     const auto rings = take_rings(doorbell.descriptor.native_handle());
+                                     if (!rings) return self->wait_for_doorbell(channel);
+                                     if (self->handlers_.doorbell) self->handlers_.doorbell(channel, *rings);
+                                   });
   }
 
   static constexpr std::size_t kMostFds = 4;
@@ -220,8 +219,7 @@ VmLinkPtr make_vm_link(asio::io_context& io, UniqueFd socket) {
   ucred credentials{};
   socklen_t bytes = sizeof credentials;
   if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &bytes) != 0) return nullptr;
-  return std::make_shared<StreamVmLink>(io, std::move(socket),
-                                        Peer{credentials.pid, credentials.uid, credentials.gid});
+  return std::make_shared<StreamVmLink>(io, std::move(socket), Peer{credentials.pid, credentials.uid, credentials.gid});
 }
 
 }  // namespace vgpu::daemon

@@ -61,8 +61,7 @@ std::shared_ptr<VmMemory> VmMemory::create(VmDescriptors descriptors, std::uint3
   // Memory that shrinks would end this process at the next touch.
   if (const int seals = ::fcntl(descriptors.memory.get(), F_GET_SEALS); seals < 0 || (seals & F_SEAL_SHRINK) == 0)
     return failed("the memory is not sealed against shrinking");
-  void* area =
-      ::mmap(nullptr, VGPU_DEVICE_AREA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, descriptors.memory.get(), 0);
+  void* area = ::mmap(nullptr, VGPU_DEVICE_AREA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, descriptors.memory.get(), 0);
   if (area == MAP_FAILED) return failed(std::string("the memory cannot be mapped: ") + std::strerror(errno));
 
   std::shared_ptr<VmMemory> memory(new VmMemory);
@@ -89,11 +88,9 @@ vgpu_mailbox& VmMemory::mailbox(std::uint32_t channel) const noexcept {
 }
 
 void VmMemory::adopt() {
-  for (std::uint32_t channel = 0; channel < channels(); ++channel)
-    handled_[channel] = load(mailbox(channel).request);
+  for (std::uint32_t channel = 0; channel < channels(); ++channel) handled_[channel] = load(mailbox(channel).request);
   auto* granules = reinterpret_cast<vgpu_granule*>(area_ + VGPU_GRANULES_OFFSET);
-  for (std::uint64_t i = 0; i < arena_bytes_ / VGPU_ARENA_GRANULE; ++i)
-    store(granules[i].held, std::uint16_t{0});
+  for (std::uint64_t i = 0; i < arena_bytes_ / VGPU_ARENA_GRANULE; ++i) store(granules[i].held, std::uint16_t{0});
   vgpu_device_page& shared = page();
   reset_ = load(shared.guest_reset);
   shared.magic = VGPU_MAGIC;

@@ -28,9 +28,9 @@ class VmMemory {
  public:
   struct Request {
     std::uint32_t number = 0;
-    bool open = false;       ///< else: close
-    protocol::Hello hello;   ///< open: what the guest says of its process
-    std::uint32_t uid = 0;   ///< open: of the process, in the guest
+    bool open = false;      ///< else: close
+    protocol::Hello hello;  ///< open: what the guest says of its process
+    std::uint32_t uid = 0;  ///< open: of the process, in the guest
   };
 
   /// Checks and maps. Null: `error` says what is wrong: descriptors of the wrong kind, memory that could shrink under a

@@ -86,16 +86,18 @@ def process_state(pid):
 
 
 def executors_of(pid):
-    """Live processes that `pid` started, by pid. The daemon starts executors and nothing else."""
+    """Live executors that `pid` started, by pid."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            name, _, rest = (entry / "stat").read_text().rpartition(")")
         except OSError:
             continue
-        if int(fields[1]) == pid and fields[0] != "Z":
+        fields = rest.split()
+        # Its name before exec is the daemon's.
+        if int(fields[1]) == pid and fields[0] != "Z" and not name.endswith("(vgpu-ivshmem"):
             found.append(int(entry.name))
     return sorted(found)
 
