@@ -1,0 +1,9 @@
+# The devices of the minimal build: what vgpu's guests and tests need.
+CONFIG_I440FX=y
+CONFIG_Q35=y
+CONFIG_PCIE_PORT=y
+CONFIG_VIRTIO_PCI=y
+CONFIG_VIRTIO_BLK=y
+CONFIG_VIRTIO_9P=y
+CONFIG_IVSHMEM_DEVICE=y
+CONFIG_VGPU_STUB=y
