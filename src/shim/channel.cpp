@@ -2,7 +2,6 @@
 
 #include <sched.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <cstdio>
 
 #include "common/cuda_errors.hpp"
+#include "protocol/device.h"
 #include "protocol/end_reason.hpp"
 
 namespace vgpu::shim {
@@ -33,13 +33,6 @@ u64 spin_time_ns() noexcept {
   return cpus <= 1 ? 0 : cpus <= 3 ? 20'000 : 50'000;
 }
 
-void* map_part(int fd, u64 offset, u64 bytes) noexcept {
-  void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(offset));
-  if (at == MAP_FAILED) return nullptr;
-  ::madvise(at, bytes, MADV_DONTFORK);
-  return at;
-}
-
 }  // namespace
 
 std::unique_ptr<Channel> Channel::open(std::unique_ptr<Carrier> carrier, CUresult& result, std::string& reason) {
@@ -58,18 +51,16 @@ std::unique_ptr<Channel> Channel::open(std::unique_ptr<Carrier> carrier, CUresul
 }
 
 Channel::~Channel() {
-  if (control_) ::munmap(control_, VGPU_ARENA_OFFSET);
+  if (control_) ::munmap(control_, VGPU_CHANNEL_BYTES);
   if (arena_) ::munmap(arena_, arena_bytes_);
 }
 
 std::string Channel::map() {
-  const int fd = carrier_->region_fd();
-  struct stat file {};
-  if (::fstat(fd, &file) != 0 || static_cast<u64>(file.st_size) < carrier_->region_bytes() ||
-      carrier_->region_bytes() < VGPU_ARENA_OFFSET)
-    return "the shared memory that the daemon sent is too small";
-  void* base = map_part(fd, 0, VGPU_ARENA_OFFSET);
-  if (!base) return std::string("can't map the shared memory: ") + std::strerror(errno);
+  if (carrier_->region_bytes() < VGPU_ARENA_OFFSET) return "the shared memory that the daemon gave is too small";
+  void* base =
+      ::mmap(nullptr, VGPU_CHANNEL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, carrier_->region_fd(), 0);
+  if (base == MAP_FAILED) return std::string("can't map the shared memory: ") + std::strerror(errno);
+  ::madvise(base, VGPU_CHANNEL_BYTES, MADV_DONTFORK);
   auto* bytes = static_cast<std::byte*>(base);
   control_ = reinterpret_cast<vgpu_control*>(bytes + VGPU_CONTROL_OFFSET);
   slots_ = reinterpret_cast<vgpu_slot*>(bytes + VGPU_SLOTS_OFFSET);
@@ -82,6 +73,7 @@ std::string Channel::map() {
       control_->region_bytes > carrier_->region_bytes() || control_->region_bytes < VGPU_ARENA_OFFSET ||
       control_->arena_bytes > control_->region_bytes - VGPU_ARENA_OFFSET)
     return "the sizes in the daemon's shared memory are not those of this protocol version";
+  session_ = control_->session;
   writer_ = protocol::RingWriter(control_, bytes + VGPU_RING_OFFSET);
   map_arena();
   return {};
@@ -93,13 +85,16 @@ std::string Channel::map() {
 void Channel::map_arena() {
   arena_bytes_ = control_->arena_bytes;
   if (arena_bytes_ == 0) return;
-  const int fd = carrier_->region_fd();
+  const bool on_demand = carrier_->arena_on_demand();
+  const int fd = on_demand ? -1 : carrier_->region_fd();
+  const off_t offset = on_demand ? 0 : VGPU_ARENA_OFFSET;
+  const int protection = on_demand ? PROT_NONE : PROT_READ | PROT_WRITE;
+  const int kind = MAP_NORESERVE | (on_demand ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
   constexpr u64 kStep = u64{1} << 40;
   if (control_->arena_address != 0) {
     for (u64 attempt = 0; attempt < 16; ++attempt) {
       auto* wanted = reinterpret_cast<void*>(control_->arena_address + attempt * kStep);
-      void* at = ::mmap(wanted, arena_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
-                        fd, VGPU_ARENA_OFFSET);
+      void* at = ::mmap(wanted, arena_bytes_, protection, kind | MAP_FIXED_NOREPLACE, fd, offset);
       if (at == MAP_FAILED) continue;
       if (at != wanted) {  // a kernel that doesn't know MAP_FIXED_NOREPLACE takes it as a hint
         ::munmap(at, arena_bytes_);
@@ -111,8 +106,13 @@ void Channel::map_arena() {
       return;
     }
   }
-  arena_ = static_cast<std::byte*>(map_part(fd, VGPU_ARENA_OFFSET, arena_bytes_));
-  if (!arena_) arena_bytes_ = 0;
+  void* anywhere = ::mmap(nullptr, arena_bytes_, protection, kind, fd, offset);
+  if (anywhere == MAP_FAILED) {
+    arena_bytes_ = 0;
+    return;
+  }
+  ::madvise(anywhere, arena_bytes_, MADV_DONTFORK);
+  arena_ = static_cast<std::byte*>(anywhere);
 }
 
 std::byte* Channel::wait_for_room(u32 bytes) noexcept {
@@ -162,11 +162,7 @@ CUresult Channel::await(u32 index, u32 ticket, void* reply, u32 reply_bytes) noe
     shared(slot.sleeping).store(1, std::memory_order_relaxed);
     // The executor writes `done`, fences and looks at `sleeping`; we do it the other way round.
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (!answered(index, ticket)) {
-      const u64 slept_from = now_ns();
-      futex_wait(slot.done, seen, kSecondNs, true);
-      if (now_ns() - slept_from >= static_cast<u64>(kSecondNs) * 9 / 10) look_for_death();
-    }
+    if (!answered(index, ticket) && !carrier_->wait(slot, index, seen, ticket, kSecondNs)) look_for_death();
     shared(slot.sleeping).store(0, std::memory_order_relaxed);
   }
   const CUresult result = heed(static_cast<CUresult>(slot.result));
@@ -207,7 +203,7 @@ CUresult Channel::ended() noexcept {
   }
   if (!said_.exchange(true)) {
     const char* name = cuda_error_name(result);
-    std::fprintf(stderr, "vgpu: session %u ended (%s); every CUDA call now returns %s\n", control_->session, reason,
+    std::fprintf(stderr, "vgpu: session %u ended (%s); every CUDA call now returns %s\n", session_, reason,
                  name ? name : "an error");
   }
   return result;

@@ -31,6 +31,7 @@ inline constexpr u32 kThreadSlots = VGPU_SLOT_COUNT - VGPU_STAGING_CHUNKS;
 inline constexpr u32 kOwnedSlots = kThreadSlots - 96;
 
 /// Calls that let go of something: they are sent even when an earlier record's error is due, which they then return.
+/// And calls of the shim's own bookkeeping, which are nobody's to return errors from.
 template <typename Call>
 inline constexpr bool kReleases =
     std::is_same_v<Call, call::cuMemFree> || std::is_same_v<Call, call::cuMemFreeAsync> ||
@@ -38,7 +39,8 @@ inline constexpr bool kReleases =
     std::is_same_v<Call, call::cuEventDestroy> || std::is_same_v<Call, call::cuModuleUnload> ||
     std::is_same_v<Call, call::cuLibraryUnload> || std::is_same_v<Call, call::cuCtxDestroy> ||
     std::is_same_v<Call, call::cuDevicePrimaryCtxRelease> || std::is_same_v<Call, call::cuDevicePrimaryCtxReset> ||
-    std::is_same_v<Call, call::vgpuHostFunctionDone>;
+    std::is_same_v<Call, call::vgpuHostFunctionDone> || std::is_same_v<Call, call::vgpuMapExtent> ||
+    std::is_same_v<Call, call::vgpuUnmapExtent>;
 
 /// Calls that wait for earlier work: an error of that work is theirs, too. Calls that make or answer something are not
 /// among them, because an error would hide what they made.
@@ -141,6 +143,7 @@ class Channel {
   u64 arena_bytes_ = 0;
   bool arena_in_place_ = false;
   u64 spin_ns_ = 0;
+  u32 session_ = 0;  ///< the host's number for it
 
   alignas(64) AdaptiveMutex ring_lock_;
   protocol::RingWriter writer_;

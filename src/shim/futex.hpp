@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 
 /// Sleeping on a word, and what is built on it inside this process.
@@ -19,10 +20,11 @@ inline void cpu_pause() noexcept {
 }
 
 /// Sleeps while `word` is `expected`, for at most `timeout_ns`; may wake for no reason. `shared`: the word lies in
-/// memory that another process maps too.
-inline void futex_wait(std::uint32_t& word, std::uint32_t expected, std::int64_t timeout_ns, bool shared) noexcept {
+/// memory that another process maps too. False: the time is over.
+inline bool futex_wait(std::uint32_t& word, std::uint32_t expected, std::int64_t timeout_ns, bool shared) noexcept {
   const timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
-  ::syscall(SYS_futex, &word, shared ? FUTEX_WAIT : FUTEX_WAIT_PRIVATE, expected, &timeout, nullptr, 0);
+  const int operation = shared ? FUTEX_WAIT : FUTEX_WAIT_PRIVATE;
+  return ::syscall(SYS_futex, &word, operation, expected, &timeout, nullptr, 0) == 0 || errno != ETIMEDOUT;
 }
 
 inline void futex_wake(std::uint32_t& word, int count, bool shared) noexcept {

@@ -9,11 +9,20 @@
 namespace vgpu::shim {
 
 std::optional<u64> HostMemory::take(u64 bytes) {
+  std::optional<u64> start;
+  {
+    std::lock_guard lock(mutex_);
+    start = extents_.take(bytes);
+  }
+  if (!start || backing_.take(*start, extents_.rounded(bytes))) return start;
   std::lock_guard lock(mutex_);
-  return extents_.take(bytes);
+  extents_.give(*start, bytes);
+  return std::nullopt;
 }
 
 void HostMemory::give(u64 start, u64 bytes) {
+  // First: as soon as the range is free, another thread may take it.
+  backing_.give(start, extents_.rounded(bytes));
   std::lock_guard lock(mutex_);
   extents_.give(start, bytes);
 }
@@ -26,7 +35,7 @@ std::byte* HostMemory::take_extent(u64 bytes) {
 void HostMemory::give_extent(std::byte* extent, u64 bytes) {
   const u64 start = static_cast<u64>(extent - channel_.arena());
   // A hole in the file: the host's memory is free again. Where that is refused the pages are reused by the next owner.
-  ::madvise(extent, extents_.rounded(bytes), MADV_REMOVE);
+  if (!channel_.carrier().arena_on_demand()) ::madvise(extent, extents_.rounded(bytes), MADV_REMOVE);
   give(start, bytes);
 }
 

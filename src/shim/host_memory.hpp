@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "shim/allocations.hpp"
+#include "shim/arena_backing.hpp"
 #include "shim/channel.hpp"
 #include "shim/range_allocator.hpp"
 
@@ -18,7 +19,8 @@ class HostMemory {
   /// Requests up to this many bytes share a registered granule with others.
   static constexpr u64 kSmallBytes = 256u << 10;
 
-  explicit HostMemory(Channel& channel) : channel_(channel), extents_(channel.arena_bytes(), VGPU_ARENA_GRANULE) {}
+  explicit HostMemory(Channel& channel)
+      : channel_(channel), extents_(channel.arena_bytes(), VGPU_ARENA_GRANULE), backing_(channel) {}
 
   /// Pinned memory for `context`, described in `made` (not yet in the map of allocations).
   CUresult allocate(const Context& context, u64 bytes, u32 flags, Allocation& made);
@@ -52,6 +54,7 @@ class HostMemory {
   static constexpr u64 kSlabBytes = VGPU_ARENA_GRANULE;
   static constexpr u64 kSmallGranule = 512;
 
+  /// A range of the arena with memory behind it.
   std::optional<u64> take(u64 bytes);
   void give(u64 start, u64 bytes);
   std::byte* at(u64 start) const noexcept { return channel_.arena() + start; }
@@ -61,6 +64,7 @@ class HostMemory {
   Channel& channel_;
   std::mutex mutex_;
   RangeAllocator extents_;
+  ArenaBacking backing_;
   std::map<u64, std::unique_ptr<Slab>> slabs_;  ///< by address
 };
 

@@ -1,10 +1,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +13,7 @@
 #include "common/paths.hpp"
 #include "protocol/session.hpp"
 #include "shim/carrier.hpp"
+#include "shim/descriptor.hpp"
 
 namespace vgpu::shim {
 namespace {
@@ -22,24 +23,6 @@ using protocol::u64;
 
 /// How long the daemon may take to place a session and start its executor.
 constexpr int kWelcomeTimeoutMs = 60'000;
-
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int fd) noexcept : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { reset(); }
-  void reset(int fd = -1) noexcept {
-    const int old = fd_.exchange(fd);
-    if (old >= 0) ::close(old);
-  }
-  int take() noexcept { return fd_.exchange(-1); }
-  int get() const noexcept { return fd_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<int> fd_{-1};
-};
 
 class UnixCarrier final : public Carrier {
  public:
@@ -198,6 +181,9 @@ Opened open_unix_carrier() {
                    " speaks another version of the protocol; install the same version of vgpu");
   if (region.get() < 0 || doorbell.get() < 0)
     return refused("the daemon at " + path + " sent no shared memory; its log may say why");
+  struct stat file {};
+  if (::fstat(region.get(), &file) != 0 || static_cast<u64>(file.st_size) < welcome.region_bytes)
+    return refused("the shared memory that the daemon at " + path + " sent is too small");
   auto carrier = std::make_unique<UnixCarrier>(socket.take(), region.take(), doorbell.take(), welcome.region_bytes);
   return {std::move(carrier), CUDA_SUCCESS, {}};
 }
