@@ -202,3 +202,42 @@ TEST_CASE("Values") {
   CHECK(!parse_endpoint("::1:5"));
   CHECK(parse_endpoint("0.0.0.0:0")->port == 0);
 }
+
+TEST_CASE("QEMU's socket and a VM's ivshmem server") {
+  const Config config = good(R"(
+[daemon]
+socket = "/tmp/vgpud.sock"
+[qemu]
+socket_mode = "0600"
+user = "0"
+[[vm]]
+id = 111
+pool = "A"
+ivshmem_socket = "/tmp/vm111.sock"
+ivshmem_memory = "8GiB"
+ivshmem_channels = 4
+[[vm]]
+id = 112
+pool = "B"
+)");
+  CHECK(config.qemu_socket == "/tmp/vgpud-qemu.sock");
+  CHECK(config.qemu_socket_mode == 0600);
+  CHECK(config.qemu_user == uid_t{0});
+  CHECK(config.vms[0].ivshmem_socket == "/tmp/vm111.sock");
+  CHECK(config.vms[0].ivshmem_memory == std::uint64_t{8} << 30);
+  CHECK(config.vms[0].ivshmem_channels == 4);
+  CHECK(config.vms[1].ivshmem_socket.empty());
+}
+
+TEST_CASE("Mistakes about QEMU and ivshmem are found") {
+  using Catch::Contains;
+  const std::string vm = "[[vm]]\nid = 1\npool = \"A\"\n";
+  CHECK_THAT(mistake("[qemu]\nuser = \"no such user\"\n"), Contains("test.toml:2") && Contains("there is no user"));
+  CHECK_THAT(mistake("[qemu]\nsocket = \"relative\"\n"), Contains("absolute path"));
+  CHECK_THAT(mistake("[daemon]\nsocket = \"/tmp/s\"\n[qemu]\nsocket = \"/tmp/s\"\n"), Contains("path of its own"));
+  CHECK_THAT(mistake(vm + "ivshmem_memory = \"3GiB\"\n"), Contains("power of two"));
+  CHECK_THAT(mistake(vm + "ivshmem_memory = \"1GiB\"\n"), Contains("too small for 16 channels"));
+  CHECK_THAT(mistake(vm + "ivshmem_channels = 0\n"), Contains("test.toml:4"));
+  CHECK_THAT(mistake(vm + "ivshmem_socket = \"/tmp/a\"\n[[vm]]\nid = 2\npool = \"A\"\nivshmem_socket = \"/tmp/a\"\n"),
+             Contains("test.toml:8") && Contains("is VM 1's already"));
+}

@@ -11,7 +11,6 @@
 #include "common/unix_address.hpp"
 
 using namespace vgpu;
-using namespace vgpu::daemon;
 namespace fs = std::filesystem;
 
 namespace {
@@ -71,6 +70,6 @@ TEST_CASE("What cannot be a socket says so") {
   std::string error;
   CHECK(SocketFile::open("/proc/vgpu/s", SOCK_SEQPACKET, 0600, error) == nullptr);
   CHECK_THAT(error, Catch::Contains("/proc/vgpu"));
-  CHECK(SocketFile::open("/tmp/" + std::string(110, SOCK_SEQPACKET, 'x'), 0600, error) == nullptr);
+  CHECK(SocketFile::open("/tmp/" + std::string(110, 'x'), SOCK_SEQPACKET, 0600, error) == nullptr);
   CHECK_THAT(error, Catch::Contains("107"));
 }
