@@ -46,13 +46,14 @@ class Stub(PciDevice):
 
     def enable_msix(self, channels, masked=()):
         for vector in range(channels):
-            entry = self.msix + 16 * vector
-            self.qemu.write(entry, self.cells + 4 * vector)
-            self.qemu.write(entry + 4, 0)
-            self.qemu.write(entry + 8, 0x5600 + vector)
-            self.qemu.write(entry + 12, int(vector in masked))
+            self.set_message(vector, self.cells + 4 * vector, 0x5600 + vector)
+            self.mask(vector, vector in masked)
         offset = self.capability(self.MSIX) + 2
         self.config_write(offset, self.config_read(offset, 2) | 0x8000, 2)
+
+    def set_message(self, vector, address, data):
+        self.qemu.write(self.msix + 16 * vector, address)
+        self.qemu.write(self.msix + 16 * vector + 8, data)
 
     def mask(self, vector, masked):
         self.qemu.write(self.msix + 16 * vector + 12, int(masked))
@@ -94,14 +95,16 @@ class StubTest(unittest.TestCase):
         if why_no_qemu():
             raise unittest.SkipTest(why_no_qemu())
 
-    def start(self, *more, listen=True, accel="qtest", stopped=True, **properties):
-        """Starts QEMU with one device; sets self.qemu, self.daemon and self.stub."""
+    def start(self, *more, listen=True, accel="qtest", stopped=True, before_map=lambda: None, **properties):
+        """Starts QEMU with one device; sets self.qemu, self.daemon and self.stub. before_map: what must be over before
+        the test touches the device."""
         self.daemon = self.new_daemon()
         if listen:
             self.daemon.listen()
         self.qemu = Qemu(*self.chardev("daemon", self.daemon), *self.device(**properties), *more, accel=accel,
                          stopped=stopped)
         self.addCleanup(self.qemu.close)
+        before_map()
         self.stub = Stub(self.qemu)
         return self.stub
 
