@@ -8,8 +8,8 @@
 
 namespace vgpu::daemon {
 
-/// The vgpu-ivshmem processes of the VMs that have an ivshmem socket: started, and started again when one fails. A server
-/// whose QEMU is connected goes on when this process ends, and serves the next vgpud. Thread of the io_context.
+/// The vgpu-ivshmem processes of the VMs that have an ivshmem socket: started, and started again when one fails. A
+/// server whose QEMU is connected goes on when this process ends, and serves the next vgpud. Thread of the io_context.
 class IvshmemServers {
  public:
   /// Null: `error` says why a server could not be started.

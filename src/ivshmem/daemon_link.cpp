@@ -64,9 +64,10 @@ bool DaemonLink::offer() {
 }
 
 void DaemonLink::wait() {
-  socket_.async_wait(asio::socket_base::wait_read, [this, alive = std::weak_ptr(alive_)](const asio::error_code& error) {
-    if (!error && !alive.expired()) read();
-  });
+  socket_.async_wait(asio::socket_base::wait_read,
+                     [this, alive = std::weak_ptr(alive_)](const asio::error_code& error) {
+                       if (!error && !alive.expired()) read();
+                     });
 }
 
 void DaemonLink::read() {

@@ -24,8 +24,8 @@ std::unique_ptr<Device> Device::create(std::uint64_t bytes, std::uint32_t channe
   if (!device->memory_ || ::ftruncate(device->memory_.get(), static_cast<off_t>(bytes)) != 0 ||
       ::fcntl(device->memory_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
     return failed("the VM's memory");
-  void* page = ::mmap(nullptr, VGPU_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device->memory_.get(),
-                      VGPU_DEVICE_PAGE_OFFSET);
+  void* page =
+      ::mmap(nullptr, VGPU_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device->memory_.get(), VGPU_DEVICE_PAGE_OFFSET);
   if (page == MAP_FAILED) return failed("mapping of the VM's memory");
   device->page_ = static_cast<vgpu_device_page*>(page);
   for (std::uint32_t channel = 0; channel < channels; ++channel) {

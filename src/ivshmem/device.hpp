@@ -9,8 +9,8 @@
 
 namespace vgpu::ivshmem {
 
-/// What a vgpu-stub has in QEMU, for a VM whose QEMU has none: the guest's memory, and for each channel a doorbell and an
-/// interrupt. One for each start of a VM.
+/// What a vgpu-stub has in QEMU, for a VM whose QEMU has none: the guest's memory, and for each channel a doorbell and
+/// an interrupt. One for each start of a VM.
 class Device {
  public:
   /// Null: `error` says what the system refused. `bytes`: a power of two.
@@ -37,8 +37,8 @@ class Device {
   std::vector<UniqueFd> interrupts_;
 };
 
-/// Sends all of `bytes`, with `fds` beside the first of them, waiting while the socket is full. False: the peer is gone, or
-/// takes nothing for five seconds.
+/// Sends all of `bytes`, with `fds` beside the first of them, waiting while the socket is full. False: the peer is
+/// gone, or takes nothing for five seconds.
 bool send_with_fds(int socket, const void* data, std::size_t bytes, const std::vector<int>& fds);
 
 }  // namespace vgpu::ivshmem

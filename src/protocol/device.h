@@ -45,8 +45,8 @@
 #define VGPU_STATUS_REFUSED (1u << 2)   /* or refused it; its reason is in QEMU's log */
 
 /* ---- BAR2: the guest's shared memory ----
- * device area | channel 0 | channel 1 | ... | arena. A channel's area is what layout.h calls a region without its arena;
- * offsets within it are offsets of that region. */
+ * device area | channel 0 | channel 1 | ... | arena. A channel's area is what layout.h calls a region without its
+ * arena; offsets within it are offsets of that region. */
 #define VGPU_DEVICE_PAGE_OFFSET 0u
 #define VGPU_MAILBOXES_OFFSET 4096u
 #define VGPU_GRANULES_OFFSET (64u << 10)
@@ -68,8 +68,8 @@ enum vgpu_host_state {
 /* At VGPU_DEVICE_PAGE_OFFSET. Each group of one writer has its own cache lines. */
 struct vgpu_device_page {
   /* Written by the daemon before host_state becomes READY for the first time. */
-  uint32_t magic;    /* VGPU_MAGIC */
-  uint32_t version;  /* VGPU_VERSION: of layout.h and of this file */
+  uint32_t magic;   /* VGPU_MAGIC */
+  uint32_t version; /* VGPU_VERSION: of layout.h and of this file */
   uint32_t vm;
   uint32_t channels;
   uint64_t memory_bytes; /* what the host takes BAR2's size for: at most BAR2's own */
@@ -80,9 +80,10 @@ struct vgpu_device_page {
   /* Written by the daemon; host_state also by the QEMU device (or the ivshmem server), which writes ABSENT and then
    * raises every channel's interrupt when the daemon's connection breaks. The guest's driver then ends the sessions in
    * their control pages. */
-  uint32_t host_epoch __attribute__((aligned(128))); /* changes each time that all sessions are gone; then, with release: */
-  uint32_t host_state;                               /* enum vgpu_host_state */
-  uint32_t reset_done;                               /* the last guest_reset that was carried out */
+  uint32_t host_epoch
+      __attribute__((aligned(128))); /* changes each time that all sessions are gone; then, with release: */
+  uint32_t host_state;               /* enum vgpu_host_state */
+  uint32_t reset_done;               /* the last guest_reset that was carried out */
 
   /* Written by the guest's driver. It adds one when it starts and rings channel 0's doorbell: the daemon ends every
    * session of the VM, forgets every request, changes host_epoch and copies the number to reset_done. */

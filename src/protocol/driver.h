@@ -43,8 +43,8 @@ struct vgpu_connect {
   char text[104];
 };
 
-/* Waits until the slot's `done` equals `ticket`, the session has ended, the host is gone, or the time is over. Returns 0
- * in each of these cases: the caller looks. Interruptible (EINTR). */
+/* Waits until the slot's `done` equals `ticket`, the session has ended, the host is gone, or the time is over. Returns
+ * 0 in each of these cases: the caller looks. Interruptible (EINTR). */
 struct vgpu_wait {
   uint32_t slot;
   uint32_t ticket;

@@ -82,10 +82,10 @@ class FakeHost:
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
-    def options(self):
+    def options(self, name="vgpu"):
         """For QEMU."""
-        return ["-chardev", f"socket,id=vgpu,path={self.path}",
-                "-device", f"ivshmem-doorbell,vectors={self.vectors},chardev=vgpu"]
+        return ["-chardev", f"socket,id={name},path={self.path}",
+                "-device", f"ivshmem-doorbell,id={name}-device,vectors={self.vectors},chardev={name}"]
 
     # Memory.
 

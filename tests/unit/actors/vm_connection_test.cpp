@@ -20,8 +20,7 @@ class FakeVm final : public VmLink {
   FakeVm() : memory_fd_(::memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING)) {
     REQUIRE(::ftruncate(memory_fd_.get(), kBytes) == 0);
     REQUIRE(::fcntl(memory_fd_.get(), F_ADD_SEALS, F_SEAL_SHRINK) == 0);
-    bytes_ = static_cast<std::byte*>(
-        ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd_.get(), 0));
+    bytes_ = static_cast<std::byte*>(::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd_.get(), 0));
     REQUIRE(bytes_ != MAP_FAILED);
   }
   ~FakeVm() override { ::munmap(bytes_, kBytes); }

@@ -183,7 +183,8 @@ TEST_CASE("What a VM's memory can't be made of is refused") {
   CHECK_THAT(why_not(descriptors_of(memory(kBytes, F_SEAL_SHRINK), 0), kBytes), Contains("channels"));
   CHECK_THAT(why_not(descriptors_of(memory(kBytes, F_SEAL_SHRINK), 65), kBytes), Contains("channels"));
   CHECK_THAT(why_not(descriptors_of(memory(kBytes, F_SEAL_SHRINK), 4), kBytes), Contains("too small for 4 channels"));
-  CHECK_THAT(why_not(descriptors_of(memory(kBytes, F_SEAL_SHRINK), 2), 2 * kBytes), Contains("smaller than the device"));
+  CHECK_THAT(why_not(descriptors_of(memory(kBytes, F_SEAL_SHRINK), 2), 2 * kBytes),
+             Contains("smaller than the device"));
   CHECK_THAT(why_not(descriptors_of(memory(kBytes, F_SEAL_GROW), 2), kBytes), Contains("not sealed"));
   CHECK_THAT(why_not(descriptors_of(::open("/dev/zero", O_RDWR), 2), kBytes), Contains("smaller than the device"));
   VmDescriptors wrong = descriptors_of(memory(kBytes, F_SEAL_SHRINK), 2);
