@@ -2,9 +2,10 @@
  * Plain C. Fixed-size messages; descriptors (SCM_RIGHTS) come with the first byte of the message that they belong to.
  *
  *   device -> daemon   HELLO with the memory's memfd (sealed against changes of size)
- *                      CHANNEL 0 .. channels - 1 in order, each with two eventfds: doorbell (the guest rings, the
- * daemon reads) and interrupt (daemon and executors write, the guest is interrupted) daemon -> device   READY, or
- * REFUSED with a text, after which the daemon closes the connection device -> daemon   RESET whenever the VM is reset
+ *   device -> daemon   CHANNEL 0 .. channels - 1 in order, each with two eventfds: doorbell (the guest rings, the
+ *                      daemon reads) and interrupt (daemon and executors write, the guest is interrupted)
+ *   daemon -> device   READY, or REFUSED with a text, after which both sides close the connection
+ *   device -> daemon   RESET whenever the VM is reset; also once when a device is plugged in or starts connected
  *
  * Closing the connection, by whichever side, ends every session of the VM.
  */

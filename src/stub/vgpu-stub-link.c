@@ -122,10 +122,7 @@ static void vgpu_stub_refused(VgpuStub *s, struct vgpu_vm_message *m)
     m->u.refused.text[last] = '\0';
     s->status |= VGPU_STATUS_REFUSED;
     vgpu_stub_complain(s, "the daemon refuses it: %s", m->u.refused.text);
-    /*
-     * The device closes, not the daemon: a chardev drops what it has not read
-     * yet when the other side closes first, and that would be this text.
-     */
+    /* Nothing follows; the chardev tries again later if it reconnects. */
     qemu_chr_fe_disconnect(&s->chr);
 }
 

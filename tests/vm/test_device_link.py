@@ -121,6 +121,18 @@ class Answers(StubTest):
         link.wait_closed()
         self.assertEqual(self.said(text), 2, "a refusal after a time of service is news")
 
+    def test_refused_and_closed_at_once(self):
+        self.link.refuse("in haste")
+        self.link.disconnect()
+        link = self.daemon.accept()  # closed before it has read all that the device sends
+        link.receive()
+        link.refuse("before all was said")
+        link.disconnect()
+        self.daemon.meet()
+        self.assertEqual(self.said("the daemon refuses it: in haste"), 1, self.qemu.log())
+        self.assertEqual(self.said("the daemon refuses it: before all was said"), 1, self.qemu.log())
+        self.assertEqual(self.stub.register(STATUS), CONNECTED | REFUSED)
+
     def test_refusal_without_an_end_of_text(self):
         self.link.send(message(17, b"x" * 240))
         self.link.wait_closed()
