@@ -105,6 +105,9 @@ class FakeHost:
         """(owner, held) of the granule at this offset of the memory."""
         return struct.unpack_from("<HH", self.memory, GRANULES + 4 * ((offset - self.arena()) // GRANULE))
 
+    def owners(self):
+        return [self.granule(self.arena() + n * GRANULE)[0] for n in range(self.granules)]
+
     def hold(self, offset, held):
         struct.pack_into("<H", self.memory, GRANULES + 4 * ((offset - self.arena()) // GRANULE) + 2, held)
 
