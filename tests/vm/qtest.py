@@ -66,13 +66,12 @@ class Qemu:
     RAM is 64 MiB at 0. `arguments` follow the machine's own; -machine is pc, whose PCI hotplug needs no guest.
     """
 
-    def __init__(self, *arguments, accel="qtest", stopped=True):
+    def __init__(self, *arguments, accel="qtest"):
         self.folder = Path(tempfile.mkdtemp(prefix="vgpu-qtest-"))
         self.log_path = self.folder / "log"
         listeners = {name: self._listen(name) for name in ("qtest", "qmp")}
         command = [str(QEMU), "-machine", "pc", "-accel", accel, "-m", "64", "-display", "none", "-nodefaults",
-                   "-name", "test-vm", "-qtest-log", "none"]
-        command += ["-S"] if stopped else []
+                   "-name", "test-vm", "-qtest-log", "none", "-S"]
         for name in listeners:
             command += [f"-{name}", f"unix:{self.folder / name}"]
         with open(self.log_path, "wb") as log:

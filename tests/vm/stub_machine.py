@@ -95,14 +95,13 @@ class StubTest(unittest.TestCase):
         if why_no_qemu():
             raise unittest.SkipTest(why_no_qemu())
 
-    def start(self, *more, listen=True, accel="qtest", stopped=True, before_map=lambda: None, **properties):
+    def start(self, *more, listen=True, accel="qtest", before_map=lambda: None, **properties):
         """Starts QEMU with one device; sets self.qemu, self.daemon and self.stub. before_map: what must be over before
         the test touches the device."""
         self.daemon = self.new_daemon()
         if listen:
             self.daemon.listen()
-        self.qemu = Qemu(*self.chardev("daemon", self.daemon), *self.device(**properties), *more, accel=accel,
-                         stopped=stopped)
+        self.qemu = Qemu(*self.chardev("daemon", self.daemon), *self.device(**properties), *more, accel=accel)
         self.addCleanup(self.qemu.close)
         before_map()
         self.stub = Stub(self.qemu)
