@@ -129,7 +129,7 @@ void header_group(const Options& options) {
   };
   for (std::uint32_t bytes : {0u, 32u, 96u, 128u << 10, (128u << 10) + 32, 1u << 20, 0x80000000u, 0xffffffe0u})
     change("bytes:" + std::to_string(bytes), [&](vgpu_record& header) { header.bytes = bytes; });
-  for (std::uint16_t number : {0x7, 0x7f, 0x5ff, 0x7fff, 0xffff})
+  for (std::uint16_t number : {0x7f, 0xff, 0x5ff, 0x7fff, 0xffff})
     change("call:" + std::to_string(number), [&](vgpu_record& header) { header.call = number; });
   for (std::uint16_t flags : {2, 0x8000, 0xffff})
     change("flags:" + std::to_string(flags), [&](vgpu_record& header) { header.flags = flags; });
