@@ -132,7 +132,7 @@ VGPU_STATIC_ASSERT(VGPU_MAILBOXES_OFFSET + VGPU_MAX_CHANNELS * sizeof(struct vgp
  * if the host still holds it, it keeps its owner until the channel is closed. */
 struct vgpu_granule {
   uint16_t owner; /* written by the guest's driver: channel + 1, or 0 */
-  uint16_t held;  /* written by the channel's executor: 1 while it has the granule mapped */
+  uint16_t held;  /* written by the channel's executor: channel + 1 while it has the granule mapped, else 0 */
 };
 VGPU_STATIC_ASSERT(sizeof(struct vgpu_granule) == 4, "layout");
 

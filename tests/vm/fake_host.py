@@ -8,6 +8,7 @@ import array
 import mmap
 import os
 import selectors
+import shutil
 import socket
 import struct
 import tempfile
@@ -48,7 +49,9 @@ class Request:
 
 
 class FakeHost:
-    """`vectors`: of the device; `channels`: what the device page says; `granules`: of the arena."""
+    """An ivshmem server and a daemon. `vectors`: of the device; `channels`: what the device page says; `granules`: of the arena."""
+
+    doorbell_pages = False
 
     def __init__(self, vectors=16, channels=16, granules=8, memory=None, start=True):
         self.folder = Path(tempfile.mkdtemp(prefix="vgpu-host-"))
@@ -56,11 +59,8 @@ class FakeHost:
         self.vectors, self.channels, self.granules = vectors, channels, granules
         least = (channels + 1) * STRIDE + granules * GRANULE
         self.bytes = memory or 1 << (least - 1).bit_length()
-        self.memfd = os.memfd_create("vgpu-fake-host")
-        os.ftruncate(self.memfd, self.bytes)
-        self.memory = mmap.mmap(self.memfd, self.bytes)
-        self.doorbells = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(vectors)]
-        self.interrupts = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(vectors)]
+        self.memory = None
+        self.doorbells, self.interrupts = [], []
         self.epoch = 0x1000
         self.session = 0
         self.policy = None  # called with a Request; returns the answer's fields, or None for no answer yet
@@ -68,19 +68,27 @@ class FakeHost:
         self.handled = {}  # channel: number of the request that was last looked at
         self.resets = 0
         self.rings = {}  # channel: how often its doorbell woke the daemon
-        self.running = start
+        self.running = False
         self.stopped = False
         self.lock = threading.Lock()
+        self.wake_read, self.wake_write = os.pipe()
+        self._open(start)
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _open(self, start):
+        self.memfd = os.memfd_create("vgpu-fake-host")
+        os.ftruncate(self.memfd, self.bytes)
+        self.memory = mmap.mmap(self.memfd, self.bytes)
+        self.doorbells = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(self.vectors)]
+        self.interrupts = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(self.vectors)]
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.path))
         self.listener.listen()
         self.links = []
-        self.wake_read, self.wake_write = os.pipe()
         if start:
             self.publish()
             self.ready()
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
 
     def options(self, name="vgpu"):
         """For QEMU."""
@@ -190,6 +198,10 @@ class FakeHost:
         with self.lock:
             return [r for r in self.requests if r.type == kind and channel in (None, r.channel)]
 
+    def take_ring(self, key):
+        os.eventfd_read(key.fileobj)
+        self.rings[key.data] = self.rings.get(key.data, 0) + 1
+
     # The ivshmem server.
 
     def _serve(self):
@@ -204,8 +216,7 @@ class FakeHost:
                 if key.fileobj is self.listener:
                     self._greet(self.listener.accept()[0])
                 elif key.data is not None:
-                    os.eventfd_read(key.fileobj)
-                    self.rings[key.data] = self.rings.get(key.data, 0) + 1
+                    self.take_ring(key)
                     rung = True
             if rung:
                 self.look()
@@ -226,18 +237,22 @@ class FakeHost:
             send(0, descriptor)
         self.links.append(link)
 
+    def _close(self):
+        for link in self.links:
+            link.close()
+        self.listener.close()
+        for descriptor in (*self.doorbells, *self.interrupts, self.memfd):
+            os.close(descriptor)
+        self.memory.close()
+
     def close(self):
         self.stopped = True
         os.write(self.wake_write, b"x")
         self.thread.join()
-        for link in self.links:
-            link.close()
-        self.listener.close()
-        for descriptor in (*self.doorbells, *self.interrupts, self.memfd, self.wake_read, self.wake_write):
-            os.close(descriptor)
-        self.memory.close()
-        self.path.unlink()
-        self.folder.rmdir()
+        self._close()
+        os.close(self.wake_read)
+        os.close(self.wake_write)
+        shutil.rmtree(self.folder)
 
     def __enter__(self):
         return self

@@ -3,11 +3,13 @@
 import random
 import re
 import signal
+import subprocess
 import unittest
 
 from fake_host import (CHANNEL_BYTES, CLOSE, CONTROL_REASON, CONTROL_STATE, DEVICE_UNAVAILABLE, END_DAEMON_STOPPED,
                        GRANULE, OPEN, SLOT_BYTES, SLOTS, STATE_ENDED, STRIDE, FakeHost)
 from guest import Guest, qemu_program, wait_until
+from stub_host import StubHost
 
 PROBE = "/run/vgpu/driver_probe"
 SLOT_3 = SLOTS + 3 * SLOT_BYTES
@@ -22,15 +24,19 @@ def numbers(answer):
 class DriverCase(unittest.TestCase):
     """One guest and one host for the tests of a class; each test leaves no process behind."""
 
+    KIND = FakeHost
     HOST = {}
     MORE_DEVICES = ()
 
     @classmethod
     def setUpClass(cls):
-        qemu = qemu_program(built=False)
+        stub = cls.KIND is StubHost
+        qemu = qemu_program(built=stub)
         if qemu is None:
             raise unittest.SkipTest("there is no qemu-system-x86_64: install the package qemu-system-x86")
-        cls.host = FakeHost(**cls.HOST)
+        if stub and "vgpu-stub" not in subprocess.run([qemu, "-device", "help"], capture_output=True, text=True).stdout:
+            raise unittest.SkipTest(f"{qemu} has no device vgpu-stub: run scripts/build-qemu")
+        cls.host = cls.KIND(**cls.HOST)
         cls.addClassCleanup(cls.host.close)
         cls.others = [FakeHost(vectors=1, channels=1, granules=1, start=False) for _ in cls.MORE_DEVICES]
         options = cls.host.options()
@@ -113,8 +119,16 @@ class TestChannels(DriverCase):
             self.assertEqual(self.host.read32(self.host.area(channel) + offset), 77)
         self.ok(probe, "ring")
         self.refused(probe, "connect", "EISCONN")
-        self.refused(probe, "map bell doorbell 0 4096", "ENXIO")
         self.refused(probe, "ioctl 0x5605", "ENOTTY")
+        if not self.host.doorbell_pages:
+            self.refused(probe, "map bell doorbell 0 4096", "ENXIO")
+            return
+        self.refused(probe, "map bell doorbell 4096 4096", "EINVAL")
+        self.refused(probe, "map bell doorbell 0 8192", "EINVAL")
+        self.ok(probe, "map bell doorbell 0 4096")
+        rings = self.host.rings[channel]
+        self.ok(probe, "poke bell 0 1")
+        wait_until(lambda: self.host.rings[channel] > rings, "a write to the doorbell's page rang nothing")
 
     def test_others_may_not_open(self):
         probe = self.probe(user="stranger")
@@ -456,6 +470,26 @@ class TestDevice(DriverCase):
         self.refused(probe, "ring", "ENODEV")
         self.shell("echo 1 >/sys/bus/pci/rescan && test -e /dev/vgpu0 && chgrp vgpu /dev/vgpu0")
         self.connected()
+
+
+class TestChannelsOfStub(TestChannels):
+    KIND = StubHost
+    MORE_DEVICES = ()
+    test_an_ivshmem_device_of_others_is_left_alone = None
+
+
+class TestExtentsOfStub(TestExtents):
+    KIND = StubHost
+
+
+class TestDeviceOfStub(DriverCase):
+    KIND = StubHost
+    HOST = {"granules": 4}
+
+    test_unbinding_while_a_process_uses_it = TestDevice.test_unbinding_while_a_process_uses_it
+    test_unloading_and_loading = TestDevice.test_unloading_and_loading
+    test_garbage_from_the_host_does_the_kernel_no_harm = TestDevice.test_garbage_from_the_host_does_the_kernel_no_harm
+    test_hot_unplug = TestDevice.test_hot_unplug
 
 
 if __name__ == "__main__":
