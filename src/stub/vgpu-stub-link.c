@@ -236,7 +236,10 @@ void vgpu_stub_link_exit(VgpuStub *s)
 {
     qemu_chr_fe_set_handlers(&s->chr, NULL, NULL, NULL, NULL, NULL, NULL,
                              false);
-    qemu_chr_fe_disconnect(&s->chr);
+    /* A socket that is still connecting would abort over it. */
+    if (s->status & VGPU_STATUS_CONNECTED) {
+        qemu_chr_fe_disconnect(&s->chr);
+    }
     g_clear_pointer(&s->complaint, g_free);
 }
 

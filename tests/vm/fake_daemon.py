@@ -141,6 +141,20 @@ class FakeDaemon:
         self.listener.settimeout(0.05)
         return self
 
+    def listen_without_room(self):
+        """Whoever connects waits until listening stops: the queue is full."""
+        self.listen()
+        self.listener.listen(0)
+        while True:
+            other = socket.socket(socket.AF_UNIX)
+            other.setblocking(False)
+            try:
+                other.connect(str(self.path))
+            except BlockingIOError:
+                other.close()
+                return self
+            self.links.append(Link(other))
+
     def accept(self):
         """The next connection, without a word read from it."""
         def attempt():

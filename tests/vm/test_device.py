@@ -282,6 +282,16 @@ class Unplug(StubTest):
         with Qemu() as self.qemu:
             self.eventfds_without_device = self.descriptors()["eventfd"]
 
+    def test_while_the_chardev_connects(self):
+        self.daemon = self.new_daemon().listen_without_room()
+        self.qemu = Qemu(*self.chardev("daemon", self.daemon), *self.device())
+        self.addCleanup(self.qemu.close)
+        self.unplug()
+        self.daemon.stop_listening()
+        self.daemon.listen()
+        self.qemu.command("device_add", driver="vgpu-stub", id="gpu0", chardev="daemon", addr="4", **{"vm-id": 9})
+        self.assertEqual(link_after(self.daemon, 9).hello["channels"], 16)
+
     def test_plugged_again(self):
         self.start()
         self.daemon.meet()
