@@ -59,7 +59,7 @@ bool VmArena::hold(u64 granule) noexcept {
   // until that lets go.
   for (int attempt = 0; owner.load(std::memory_order_acquire) == owner_; ++attempt) {
     u16 free = 0;
-    if (!held.compare_exchange_strong(free, 1, std::memory_order_seq_cst)) {
+    if (!held.compare_exchange_strong(free, owner_, std::memory_order_seq_cst)) {
       if (attempt == kHoldAttempts) return false;
       sched_yield();
       continue;
@@ -67,14 +67,16 @@ bool VmArena::hold(u64 granule) noexcept {
     // The driver clears the owner, fences and looks at `held`: one of the two sees the other's store.
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (owner.load(std::memory_order_acquire) == owner_) return true;
-    held.store(0, std::memory_order_release);
+    let_go(granule);
     return false;
   }
   return false;
 }
 
 void VmArena::let_go(u64 granule) noexcept {
-  std::atomic_ref(granules()[granule].held).store(0, std::memory_order_release);
+  // Not if it is another executor's by now: the driver cleared our mark and handed the granule on.
+  u16 mine = owner_;
+  std::atomic_ref(granules()[granule].held).compare_exchange_strong(mine, 0, std::memory_order_release);
 }
 
 bool VmArena::reserve(u64 start, u64 bytes) noexcept {

@@ -79,8 +79,8 @@ TEST_CASE("extents: what is not mapped is nowhere") {
   CHECK(f.region.span(extent(0, kGranule - 1), 2) == nullptr);
   CHECK(f.region.span(extent(3), 1) == nullptr);
   CHECK(f.region.span(extent(kGranules - 1), kGranule + 1) == nullptr);
-  CHECK(f.memory.granule(3).held == 1);
-  CHECK(f.memory.granule(4).held == 1);
+  CHECK(f.memory.granule(3).held == kChannel + 1);
+  CHECK(f.memory.granule(4).held == kChannel + 1);
   CHECK(f.memory.granule(5).held == 0);
 }
 
@@ -128,7 +128,7 @@ TEST_CASE("extents: granules of others are refused and their marks stay") {
   // The same granule at two places: letting go of one would let go of both.
   CHECK(f.region.map_extent(extent(0), kGranule, backing(0)) == VmArena::Changed::done);
   CHECK(f.region.map_extent(extent(1), kGranule, backing(0)) == VmArena::Changed::foreign);
-  CHECK(f.memory.granule(0).held == 1);
+  CHECK(f.memory.granule(0).held == kChannel + 1);
 }
 
 TEST_CASE("extents: bounds, alignment and overlap") {
