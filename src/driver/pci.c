@@ -230,8 +230,8 @@ static int vgpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 interrupts:
 	vgpu_free_interrupts(vgpu, vgpu->vectors);
-	cancel_work_sync(&vgpu->work);
 master:
+	cancel_work_sync(&vgpu->work);
 	pci_clear_master(pdev);
 	ida_free(&vgpu_ids, vgpu->id);
 vectors:

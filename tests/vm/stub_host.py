@@ -20,7 +20,7 @@ class StubHost(FakeHost):
         super().__init__(vectors=channels, channels=channels, granules=granules, start=start)
 
     def _open(self, start):
-        self.daemon = FakeDaemon(self.path).listen()
+        self.daemon = FakeDaemon(self.path)
         if start:
             self.accepting.set()
 
@@ -48,6 +48,8 @@ class StubHost(FakeHost):
         while not self.stopped:
             if not self.accepting.wait(0.05):
                 continue
+            if self.daemon.listener is None:
+                self.daemon.listen()
             try:
                 connection = self.daemon.listener.accept()[0]
             except TimeoutError:
@@ -82,6 +84,7 @@ class StubHost(FakeHost):
                         rung = True
                 if rung:
                     self.look()
+        self.daemon.stop_listening()
         link.disconnect()
         self.linked.clear()
 
