@@ -171,7 +171,7 @@ class Answers(StubTest):
         self.wait_status(CONNECTED | READY)
 
     def test_half_a_message_is_forgotten(self):
-        self.link.send(message(SAY_READY)[:100])
+        self.link.send(message(17, b"stale")[:100])
         self.link.disconnect()
         self.link = self.daemon.meet()
         self.link.send(message(SAY_READY))
