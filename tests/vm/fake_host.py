@@ -49,7 +49,8 @@ class Request:
 
 
 class FakeHost:
-    """An ivshmem server and a daemon. `vectors`: of the device; `channels`: what the device page says; `granules`: of the arena."""
+    """An ivshmem server and a daemon. `vectors`: of the device; `channels`: what the device page says; `granules`: of
+    the arena."""
 
     doorbell_pages = False
 
