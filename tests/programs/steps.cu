@@ -1,7 +1,8 @@
 // Does what its standard input says, one command a line, and answers each with one line, `ok …` or `error NAME`, so
 // that a test can hold a session at any point. work: adds two vectors and checks them · alloc BYTES: keeps that much ·
-// hold BYTES: pinned · sync · launch: one kernel, asynchronously · spin: launches without end until standard input is
-// closed or an error comes · unsupported: asks for something that is not carried · quit
+// hold BYTES: pinned · fill TEXT: pinned and device memory full of it · search TEXT: how often it is in fresh memory of
+// both kinds · sync · launch: one kernel, asynchronously · spin: launches without end until standard input is closed or an
+// error comes · unsupported: asks for something that is not carried · quit
 #include <poll.h>
 #include <unistd.h>
 
@@ -67,6 +68,35 @@ static cudaError_t spin(int* value) {
   return error;
 }
 
+static constexpr size_t kSearched = 32u << 20;
+
+static cudaError_t fill(const char* text) {
+  char *pinned = nullptr, *device = nullptr;
+  cudaError_t error = cudaMallocHost(&pinned, kSearched);
+  if (error == cudaSuccess) error = cudaMalloc(&device, kSearched);
+  if (error != cudaSuccess) return error;
+  const size_t length = std::strlen(text);
+  for (size_t i = 0; i < kSearched; ++i) pinned[i] = text[i % length];
+  return cudaMemcpy(device, pinned, kSearched, cudaMemcpyHostToDevice);
+}
+
+static cudaError_t search(const char* text, unsigned long long& found) {
+  char *pinned = nullptr, *device = nullptr;
+  cudaError_t error = cudaMallocHost(&pinned, kSearched);
+  if (error == cudaSuccess) error = cudaMalloc(&device, kSearched);
+  const auto count = [&] {
+    const size_t length = std::strlen(text);
+    const auto next = [&](const char* from) {
+      return static_cast<const char*>(memmem(from, static_cast<size_t>(pinned + kSearched - from), text, length));
+    };
+    for (const char* at = next(pinned); at != nullptr; at = next(at + 1)) ++found;
+  };
+  if (error == cudaSuccess) count();
+  if (error == cudaSuccess) error = cudaMemcpy(pinned, device, kSearched, cudaMemcpyDeviceToHost);
+  if (error == cudaSuccess) count();
+  return error;
+}
+
 int main() {
   char line[256];
   int* value = nullptr;
@@ -81,6 +111,16 @@ int main() {
       error = cudaMalloc(&pointer, number);
     } else if (std::strncmp(line, "hold", 4) == 0) {
       error = cudaMallocHost(&pointer, number);
+    } else if (std::strncmp(line, "fill ", 5) == 0) {
+      error = fill(line + 5);
+    } else if (std::strncmp(line, "search ", 7) == 0) {
+      unsigned long long found = 0;
+      error = search(line + 7, found);
+      if (error == cudaSuccess) {
+        std::printf("ok %llu\n", found);
+        std::fflush(stdout);
+        continue;
+      }
     } else if (std::strncmp(line, "launch", 6) == 0 || std::strncmp(line, "spin", 4) == 0) {
       if (value == nullptr) error = cudaMalloc(&value, sizeof *value);
       if (error == cudaSuccess) error = cudaMemset(value, 0, sizeof *value);
