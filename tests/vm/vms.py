@@ -42,7 +42,7 @@ class Host:
         return self.folder / f"ivshmem-{vm}.sock"
 
     def start_daemon(self):
-        self.daemon = Daemon(config=self.config, log_level="info")
+        self.daemon = Daemon(config=self.config, log_level=os.environ.get("VGPU_TEST_LOG_LEVEL", "info"))
 
     def kill_daemon(self):
         """SIGKILL; its log goes with it."""
