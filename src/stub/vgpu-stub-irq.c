@@ -74,7 +74,7 @@ static int vgpu_stub_vector_use(PCIDevice *pdev, unsigned vector,
     return 0;
 }
 
-/* A reset releases vectors that were never in use, too. */
+/* Vectors that are not in use are released, too. */
 static void vgpu_stub_vector_release(PCIDevice *pdev, unsigned vector)
 {
     VgpuStubChannel *c = &VGPU_STUB(pdev)->channel[vector];
@@ -124,14 +124,44 @@ int vgpu_stub_irq_init(VgpuStub *s, Error **errp)
     return ret;
 }
 
+/* QEMU releases no vector when the guest disables MSI-X as a whole. */
+static void vgpu_stub_irq_release_disabled(VgpuStub *s)
+{
+    uint32_t i;
+
+    if (msix_enabled(PCI_DEVICE(s))) {
+        return;
+    }
+    for (i = 0; i < s->channels; i++) {
+        vgpu_stub_vector_release(PCI_DEVICE(s), i);
+    }
+}
+
+void vgpu_stub_config_write(PCIDevice *pdev, uint32_t addr, uint32_t val,
+                            int len)
+{
+    pci_default_write_config(pdev, addr, val, len);
+    vgpu_stub_irq_release_disabled(VGPU_STUB(pdev));
+}
+
+/*
+ * QEMU's own reset of MSI-X, which follows, disables it and does not take note
+ * that it is masked by that: a vector that the guest then unmasked would be
+ * taken into use, for which QEMU aborts. Disabled before, it is noted.
+ */
+void vgpu_stub_irq_reset(VgpuStub *s)
+{
+    PCIDevice *pdev = PCI_DEVICE(s);
+
+    vgpu_stub_config_write(pdev, pdev->msix_cap + PCI_MSIX_FLAGS, 0, 2);
+}
+
 void vgpu_stub_irq_exit(VgpuStub *s)
 {
     uint32_t i;
 
     msix_unset_vector_notifiers(PCI_DEVICE(s));
     for (i = 0; i < s->channels; i++) {
-        /* A reset may have left it to KVM with the vector masked. */
-        vgpu_stub_vector_release(PCI_DEVICE(s), i);
         vgpu_stub_main_loop_reads(&s->channel[i], false);
         if (s->channel[i].virq >= 0) {
             kvm_irqchip_release_virq(kvm_state, s->channel[i].virq);

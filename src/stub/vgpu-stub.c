@@ -272,6 +272,7 @@ static void vgpu_stub_exit(PCIDevice *pdev)
  */
 static void vgpu_stub_reset(DeviceState *dev)
 {
+    vgpu_stub_irq_reset(VGPU_STUB(dev));
     vgpu_stub_link_reset(VGPU_STUB(dev));
 }
 
@@ -291,6 +292,7 @@ static void vgpu_stub_class_init(ObjectClass *klass, void *data)
 
     k->realize = vgpu_stub_realize;
     k->exit = vgpu_stub_exit;
+    k->config_write = vgpu_stub_config_write;
     k->vendor_id = VGPU_PCI_VENDOR;
     k->device_id = VGPU_PCI_DEVICE;
     k->class_id = VGPU_PCI_CLASS;

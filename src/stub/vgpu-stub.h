@@ -70,6 +70,13 @@ struct VgpuStub {
 int vgpu_stub_irq_init(VgpuStub *s, Error **errp);
 void vgpu_stub_irq_exit(VgpuStub *s);
 
+/* What a reset does before QEMU resets MSI-X. */
+void vgpu_stub_irq_reset(VgpuStub *s);
+
+/* PCIDeviceClass.config_write: sees MSI-X being disabled. */
+void vgpu_stub_config_write(PCIDevice *pdev, uint32_t addr, uint32_t val,
+                            int len);
+
 /* True if the chardev can carry the link; else @errp says what is wrong. */
 bool vgpu_stub_link_check(VgpuStub *s, Error **errp);
 

@@ -48,8 +48,12 @@ class Stub(PciDevice):
         for vector in range(channels):
             self.set_message(vector, self.cells + 4 * vector, 0x5600 + vector)
             self.mask(vector, vector in masked)
+        self.switch_msix(True)
+
+    def switch_msix(self, on):
+        """Enables or disables it and touches no vector."""
         offset = self.capability(self.MSIX) + 2
-        self.config_write(offset, self.config_read(offset, 2) | 0x8000, 2)
+        self.config_write(offset, self.config_read(offset, 2) & 0x7fff | 0x8000 * on, 2)
 
     def set_message(self, vector, address, data):
         self.qemu.write(self.msix + 16 * vector, address)
