@@ -181,17 +181,22 @@ static ssize_t vgpu_write(struct file *filp, const char __user *data, size_t byt
 	return result;
 }
 
-/* What poll() would say, and the interrupts since the last read. */
-static __poll_t vgpu_events(struct vgpu_file *file, u32 *interrupts)
+/* What poll() would say. With `taken` the interrupts since the last read count as read: no other thread gets them. */
+static __poll_t vgpu_events(struct vgpu_file *file, u32 *taken)
 {
 	struct vgpu_device *vgpu = file->vgpu;
 	__poll_t events = EPOLLOUT | EPOLLWRNORM;
+	u32 interrupts;
 
 	spin_lock_irq(&vgpu->lock);
 	vgpu_look_locked(vgpu);
-	*interrupts = file->channel->interrupts - file->seen;
-	if (*interrupts)
+	interrupts = file->channel->interrupts - file->seen;
+	if (interrupts)
 		events |= EPOLLIN | EPOLLRDNORM;
+	if (taken) {
+		*taken = interrupts;
+		file->seen += interrupts;
+	}
 	if (vgpu->gone)
 		events = EPOLLHUP | EPOLLERR;
 	else if (file->channel->state == VGPU_CHANNEL_LOST)
@@ -222,21 +227,20 @@ static ssize_t vgpu_read(struct file *filp, char __user *data, size_t bytes, lof
 		return -ENODEV;
 	if (!interrupts)
 		return 0;
-	if (copy_to_user(data, &interrupts, sizeof(interrupts)))
-		return -EFAULT;
+	if (!copy_to_user(data, &interrupts, sizeof(interrupts)))
+		return sizeof(interrupts);
 	spin_lock_irq(&vgpu->lock);
-	file->seen += interrupts;
+	file->seen -= interrupts;
 	spin_unlock_irq(&vgpu->lock);
-	return sizeof(interrupts);
+	return -EFAULT;
 }
 
 static __poll_t vgpu_poll(struct file *filp, poll_table *table)
 {
 	struct vgpu_file *file = filp->private_data;
-	u32 interrupts;
 
 	poll_wait(filp, &file->channel->wait, table);
-	return vgpu_events(file, &interrupts);
+	return vgpu_events(file, NULL);
 }
 
 const struct file_operations vgpu_file_operations = {
