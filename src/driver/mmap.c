@@ -125,7 +125,8 @@ int vgpu_mmap(struct file *filp, struct vm_area_struct *vma)
 		return result;
 	if (vgpu_part_of(offset) == VGPU_PART_DOORBELL)
 		vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
-	vgpu_vm_flags_set(vma, VM_PFNMAP | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
+	/* VM_IO: madvise(MADV_DOFORK) would take VM_DONTCOPY away. */
+	vgpu_vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
 	vma->vm_ops = &vgpu_vm_operations;
 	return 0;
 }

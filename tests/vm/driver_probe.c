@@ -212,11 +212,12 @@ static bool do_alarm(char* arguments) {
   return setitimer(ITIMER_REAL, &timer, NULL) ? fail() : done();
 }
 
-/* Is the mapping there in a child of fork()? */
+/* Is the mapping there in a child of fork(), for which its process asks? */
 static bool do_fork(char* arguments) {
   struct map* map = find_map(arguments);
   if (!map) return false;
   unsigned char resident;
+  madvise(map->address, 4096, MADV_DOFORK);
   fflush(stdout);
   pid_t child = fork();
   if (child < 0) return fail();
