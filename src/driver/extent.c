@@ -93,11 +93,12 @@ int vgpu_extent_take(struct vgpu_channel *channel, struct vgpu_extent *extent)
 		channel->granules -= count;
 	} else {
 		vgpu_set_run(channel, first, count, owner);
-		for (i = first; i < first + count; i++) {
-			/* What an executor that was killed has left: its channel is closed, so nothing holds it. */
-			WRITE_ONCE(vgpu->table[i].held, 0);
+		/*
+		 * `held` stays: the channel's executor may just be looking
+		 * whether a granule that went and came back is its own.
+		 */
+		for (i = first; i < first + count; i++)
 			vgpu_publish_owner(vgpu, i, owner);
-		}
 	}
 	up_write(&vgpu->memory);
 	extent->bytes = (u64)count * VGPU_ARENA_GRANULE;
@@ -189,6 +190,9 @@ void vgpu_extents_free_memory_held(struct vgpu_channel *channel)
 		if (vgpu->owners[i] != channel->index + 1)
 			continue;
 		vgpu->owners[i] = 0;
+		/* What an executor that was killed has left. Others' marks go by themselves. */
+		if (READ_ONCE(vgpu->table[i].held) == channel->index + 1)
+			WRITE_ONCE(vgpu->table[i].held, 0);
 		vgpu_publish_owner(vgpu, i, 0);
 		channel->granules--;
 	}

@@ -268,6 +268,12 @@ class TestChannels(DriverCase):
         self.assertEqual(numbers(self.ok(probe, f"peek area {CONTROL_STATE}")), [STATE_ENDED])
         self.assertIn("hup", self.ok(probe, "poll 0"))
 
+    def test_a_session_of_another_epoch_is_closed_too(self):
+        probe, channel = self.connected()
+        self.host.ready()
+        probe.kill()
+        self.wait_closed(channel)
+
     def test_no_daemon_is_said_in_words(self):
         self.host.absent()
         self.addCleanup(self.host.ready)
@@ -300,7 +306,7 @@ class TestExtents(DriverCase):
         self.refused(thief, "take 1", "ENOMEM")
         self.refused(thief, f"map secret extent {offset} 4096", "EINVAL")
         for granule in range(8):
-            self.host.hold(offset + granule * GRANULE, 1)  # the executor is killed as well
+            self.host.hold(offset + granule * GRANULE, channel + 1)  # the executor is killed as well
         victim.kill()
         wait_until(lambda: self.host.granule(offset)[0] == 0, "the extents did not come back")
         count, offset = self.take(thief, 100)
@@ -344,6 +350,17 @@ class TestExtents(DriverCase):
         # A process that goes on using what it gave back has only itself to blame.
         probe.tell("peek memory 0")
         self.assertEqual(probe.wait()[0], 128 + signal.SIGBUS)
+
+
+    def test_a_granule_that_went_and_came_back_keeps_its_executors_mark(self):
+        probe, channel = self.connected()
+        _, offset = self.take(probe, 1)
+        self.ok(probe, f"give {offset} {GRANULE}")
+        # An executor that saw its owner before that has yet to look once more.
+        self.host.hold(offset, channel + 1)
+        self.assertEqual(self.take(probe, 1), (1, offset))
+        self.assertEqual(self.host.granule(offset), (channel + 1, channel + 1))
+        self.refused(probe, f"give {offset} {GRANULE}", "EBUSY")
 
 
 class TestDevice(DriverCase):
