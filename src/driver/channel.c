@@ -12,7 +12,7 @@
 
 /* How long a CONNECT bears without a daemon. */
 #define VGPU_ABSENCE_LIMIT (5 * HZ)
-/* Nobody interrupts when a daemon comes back: that is looked for this often. */
+/* A daemon that comes back need not interrupt: it is looked for this often. */
 #define VGPU_ABSENCE_STEP (HZ / 50 ?: 1)
 /* And while a request waits for its answer, in case that an interrupt is lost. */
 #define VGPU_ANSWER_STEP HZ
@@ -181,10 +181,9 @@ int vgpu_channel_connect(struct vgpu_channel *channel, struct vgpu_connect *conn
 static bool vgpu_wait_over(struct vgpu_channel *channel, u32 slot, u32 ticket)
 {
 	struct vgpu_device *vgpu = channel->vgpu;
-	unsigned long flags;
 	bool over = true;
 
-	spin_lock_irqsave(&vgpu->lock, flags);
+	spin_lock_irq(&vgpu->lock);
 	if (!vgpu->gone && channel->state == VGPU_CHANNEL_OPEN) {
 		u8 *area = vgpu_channel_area(vgpu, channel->index);
 		struct vgpu_slot *slots = (struct vgpu_slot *)(area + VGPU_SLOTS_OFFSET);
@@ -192,7 +191,7 @@ static bool vgpu_wait_over(struct vgpu_channel *channel, u32 slot, u32 ticket)
 		over = virt_load_acquire(&slots[slot].done) == ticket ||
 		       READ_ONCE(((struct vgpu_control *)area)->state) == VGPU_STATE_ENDED;
 	}
-	spin_unlock_irqrestore(&vgpu->lock, flags);
+	spin_unlock_irq(&vgpu->lock);
 	return over;
 }
 
@@ -233,8 +232,11 @@ void vgpu_channel_close(struct vgpu_channel *channel)
 	spin_lock_irq(&vgpu->lock);
 	vgpu_look_locked(vgpu);
 	channel->state = VGPU_CHANNEL_CLOSING;
-	if (!vgpu->gone && channel->requested && channel->epoch == vgpu->epoch)
+	if (!vgpu->gone && channel->requested) {
+		/* Of an older epoch, too: a daemon that was just starting may have taken the OPEN for its own. */
+		channel->epoch = vgpu->epoch;
 		vgpu_submit_locked(channel, VGPU_REQUEST_CLOSE);
+	}
 	spin_unlock_irq(&vgpu->lock);
 	vgpu_reap(vgpu);
 }
