@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-or-later */
 /* What a virtual machine's guest driver, the QEMU device and the daemon share: the registers of `vgpu-stub` (BAR0) and
  * the layout of the guest's shared memory (BAR2 of `vgpu-stub` and of `ivshmem-doorbell` alike). Plain C.
  * docs/device.md explains it. All numbers are little-endian; all offsets of memory are from BAR2's start.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-or-later */
 /* What /dev/vgpu0 offers to a guest process: the ABI between the guest's kernel module and the shim. Plain C.
  *
  *   open()   takes a channel. EBUSY: none is free. ENODEV: the device is gone, or never met a daemon.

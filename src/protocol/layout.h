@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-or-later */
 /* The shared memory of one channel, as guest and host see it. Plain C: the guest's kernel module and the QEMU device
  * include it too. docs/protocol.md explains it. All numbers are little-endian; all offsets are from the region's start.
  */

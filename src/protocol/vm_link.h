@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-or-later */
 /* What QEMU's device vgpu-stub (or the ivshmem server) and the daemon say to each other over a Unix stream socket.
  * Plain C. Fixed-size messages; descriptors (SCM_RIGHTS) come with the first byte of the message that they belong to.
  *
