@@ -3,7 +3,6 @@
 #include <linux/cred.h>
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
-#include <linux/pci.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/uidgid.h>

@@ -8,8 +8,6 @@
  * even where this kernel runs on one.
  */
 #include <linux/io.h>
-#include <linux/mm.h>
-#include <linux/pci.h>
 
 #include "vgpu.h"
 
