@@ -203,11 +203,13 @@ static bool do_poll(char* arguments) {
   return true;
 }
 
-/* A signal with a handler that restarts nothing, after so many milliseconds. */
+/* A signal with a handler that restarts nothing, each so many milliseconds: one alone could come before the call that
+ * it is to interrupt. 0: none any more. */
 static bool do_alarm(char* arguments) {
   struct sigaction action = {.sa_handler = interrupted};
   int ms = atoi(arguments);
-  struct itimerval timer = {.it_value = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}};
+  struct timeval period = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+  struct itimerval timer = {.it_interval = period, .it_value = period};
   sigaction(SIGALRM, &action, NULL);
   return setitimer(ITIMER_REAL, &timer, NULL) ? fail() : done();
 }
@@ -257,6 +259,15 @@ static void step(char* text) {
   printf("error unknown step %s\n", text);
 }
 
+static bool next_line(void) {
+  while (!fgets(line, sizeof(line), stdin)) {
+    if (!ferror(stdin) || errno != EINTR) return false;
+    clearerr(stdin);
+  }
+  line[strcspn(line, "\n")] = '\0';
+  return true;
+}
+
 /* Steps as arguments are carried out first; with any, the standard input is not read. */
 int main(int count, char** arguments) {
   setvbuf(stdout, NULL, _IOLBF, 0);
@@ -264,9 +275,6 @@ int main(int count, char** arguments) {
     snprintf(line, sizeof(line), "%s", arguments[i]);
     step(line);
   }
-  while (count == 1 && fgets(line, sizeof(line), stdin)) {
-    line[strcspn(line, "\n")] = '\0';
-    step(line);
-  }
+  while (count == 1 && next_line()) step(line);
   return 0;
 }
