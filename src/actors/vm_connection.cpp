@@ -97,6 +97,7 @@ void serve(Self self, std::uint32_t number) {
   if (!channel.waiting || state.phase != Phase::ready) return;
   const VmMemory::Request request = *std::exchange(channel.waiting, std::nullopt);
   if (request.open) return open_session(self, number, request);
+  state.memory->discard_granules(number);
   if (!state.memory->discard_channel(number))
     log::warn("a channel's memory could not be given back", {{"vm", state.identity.vm}, {"channel", number}});
   state.memory->answer_close(number, request.number);

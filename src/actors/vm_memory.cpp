@@ -87,10 +87,13 @@ vgpu_mailbox& VmMemory::mailbox(std::uint32_t channel) const noexcept {
   return reinterpret_cast<vgpu_mailbox*>(area_ + VGPU_MAILBOXES_OFFSET)[channel];
 }
 
+std::span<vgpu_granule> VmMemory::granules() const noexcept {
+  return {reinterpret_cast<vgpu_granule*>(area_ + VGPU_GRANULES_OFFSET), arena_bytes_ / VGPU_ARENA_GRANULE};
+}
+
 void VmMemory::adopt() {
   for (std::uint32_t channel = 0; channel < channels(); ++channel) handled_[channel] = load(mailbox(channel).request);
-  auto* granules = reinterpret_cast<vgpu_granule*>(area_ + VGPU_GRANULES_OFFSET);
-  for (std::uint64_t i = 0; i < arena_bytes_ / VGPU_ARENA_GRANULE; ++i) store(granules[i].held, std::uint16_t{0});
+  for (vgpu_granule& granule : granules()) store(granule.held, std::uint16_t{0});
   vgpu_device_page& shared = page();
   reset_ = load(shared.guest_reset);
   shared.magic = VGPU_MAGIC;
@@ -167,10 +170,21 @@ void VmMemory::answer_close(std::uint32_t channel, std::uint32_t number) {
   if (number == handled_[channel]) answer(channel, number);
 }
 
+void VmMemory::discard_granules(std::uint32_t channel) noexcept {
+  const std::span<vgpu_granule> all = granules();
+  for (std::size_t first = 0; first < all.size();) {
+    std::size_t end = first;
+    while (end < all.size() && load(all[end].owner) == channel + 1) ++end;
+    // What the system refuses stays until the VM is reset; the guest's driver zeroes it before it is used again.
+    if (end != first)
+      static_cast<void>(discard(arena_offset() + first * VGPU_ARENA_GRANULE, (end - first) * VGPU_ARENA_GRANULE));
+    first = end + 1;
+  }
+}
+
 void VmMemory::release_granules(std::uint32_t channel) noexcept {
-  auto* granules = reinterpret_cast<vgpu_granule*>(area_ + VGPU_GRANULES_OFFSET);
-  for (std::uint64_t i = 0; i < arena_bytes_ / VGPU_ARENA_GRANULE; ++i)
-    if (load(granules[i].owner) == channel + 1) store(granules[i].held, std::uint16_t{0});
+  for (vgpu_granule& granule : granules())
+    if (load(granule.owner) == channel + 1) store(granule.held, std::uint16_t{0});
 }
 
 void VmMemory::interrupt(std::uint32_t channel) const noexcept {

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,8 @@ class VmMemory {
 
   /// Zeros the channel's area and gives its memory back. False: the system refused, so the channel can't be used.
   bool discard_channel(std::uint32_t channel) noexcept;
+  /// Gives back the memory of the channel's granules, which nobody in the guest has mapped any more.
+  void discard_granules(std::uint32_t channel) noexcept;
   /// Marks the channel's granules as held by nobody: its executor is gone.
   void release_granules(std::uint32_t channel) noexcept;
   /// Any thread.
@@ -78,6 +81,7 @@ class VmMemory {
   VmMemory() = default;
   vgpu_device_page& page() const noexcept;
   vgpu_mailbox& mailbox(std::uint32_t channel) const noexcept;
+  std::span<vgpu_granule> granules() const noexcept;
   bool discard(std::uint64_t offset, std::uint64_t bytes) noexcept;
   void answer(std::uint32_t channel, std::uint32_t number) noexcept;
 

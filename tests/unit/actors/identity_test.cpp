@@ -51,6 +51,13 @@ TEST_CASE("A claim is believed from root and the daemon's user only") {
   CHECK(refusal(identify(config(), {1, 77, 0}, kOwn, hello(0))) == ErrorCode::claim_denied);
 }
 
+TEST_CASE("QEMU's user may claim a VM too, where the configuration names it") {
+  Config named = config();
+  named.qemu_user = 64055;
+  CHECK(identity(identify(named, {1, 64055, 0}, kOwn, hello(9))).vm == 9);
+  CHECK(refusal(identify(named, {1, 77, 0}, kOwn, hello(9))) == ErrorCode::claim_denied);
+}
+
 TEST_CASE("A registered VM's pool wins over the claimed one") {
   const Identity registered = identity(identify(config(), {1, 0, 0}, kOwn, hello(5, "A")));
   CHECK(registered.vm == 5);

@@ -150,6 +150,19 @@ TEST_CASE("Granules of one channel are let go, others stay") {
   CHECK(guest.granule(1).held == 1);
 }
 
+TEST_CASE("The memory of one channel's granules is given back, that of others stays") {
+  Guest guest;
+  guest.host->adopt();
+  std::byte* arena = guest.memory + guest.page().arena_offset;
+  for (int i = 0; i < 4; ++i) {
+    guest.granule(i).owner = i == 2 ? 2 : 1;
+    std::memset(arena + static_cast<std::size_t>(i) * VGPU_ARENA_GRANULE, 0x5a, 4096);
+  }
+  guest.host->discard_granules(0);
+  for (int i = 0; i < 4; ++i)
+    CHECK(arena[static_cast<std::size_t>(i) * VGPU_ARENA_GRANULE] == std::byte(i == 2 ? 0x5a : 0));
+}
+
 TEST_CASE("A session in a channel finds it zeroed, and fills in its control page") {
   Guest guest;
   guest.host->adopt();
