@@ -1,8 +1,8 @@
 // Does what its standard input says, one command a line, and answers each with one line, `ok …` or `error NAME`, so
 // that a test can hold a session at any point. work: adds two vectors and checks them · alloc BYTES: keeps that much ·
 // hold BYTES: pinned · fill TEXT: pinned and device memory full of it · search TEXT: how often it is in fresh memory of
-// both kinds · sync · launch: one kernel, asynchronously · spin: launches without end until standard input is closed or an
-// error comes · unsupported: asks for something that is not carried · quit
+// both kinds · sync · launch: one kernel, asynchronously · spin: launches without end until standard input is closed or
+// an error comes · unsupported: asks for something that is not carried · quit
 #include <poll.h>
 #include <unistd.h>
 
