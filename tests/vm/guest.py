@@ -4,8 +4,8 @@
         status, output = guest.run("id", user="tenant")
 
 The kernel's messages go to the first serial port, commands and their output to the second, so neither disturbs the
-other. VGPU_QEMU: the QEMU to boot; VGPU_VM_ACCEL: kvm where ordinary guests boot under it, else tcg;
-VGPU_GUEST_IMAGE: what scripts/guest-image made. Python's standard library only.
+other. VGPU_QEMU: the QEMU to boot; VGPU_VM_ACCEL: kvm or tcg instead of what accelerator() finds; VGPU_GUEST_IMAGE: what
+scripts/guest-image made. Python's standard library only.
 """
 
 import base64
@@ -24,9 +24,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILT_QEMU = ROOT / "build/qemu/qemu-system-x86_64"
 IMAGE = Path(os.environ.get("VGPU_GUEST_IMAGE", ROOT / "build/guest-image"))
-ACCEL = os.environ.get("VGPU_VM_ACCEL", "tcg")
 
 BOOT_SECONDS = 180
+# Under KVM a guest is up within two seconds; a nested KVM that can't run a kernel hangs.
+KVM_BOOT_SECONDS = 20
 COMMAND_SECONDS = 60
 WAIT_SECONDS = 30
 
@@ -51,6 +52,27 @@ def wait_until(condition, what, seconds=WAIT_SECONDS):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds} s in vain: {what() if callable(what) else what}")
         time.sleep(0.02)
+
+
+def accelerator(image=IMAGE):
+    """kvm where a guest boots under it, else tcg. Tried once for each start of this machine: the image's folder knows."""
+    named = os.environ.get("VGPU_VM_ACCEL")
+    if named:
+        return named
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg"
+    known = Path(image) / "accelerator"
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    words = known.read_text().split() if known.exists() else []
+    if words[:1] == [boot]:
+        return words[1]
+    try:
+        with Guest(image=image, accel="kvm", boot_timeout=KVM_BOOT_SECONDS):
+            found = "kvm"
+    except AssertionError:
+        found = "tcg"
+    known.write_text(f"{boot} {found}\n")
+    return found
 
 
 class Command:
@@ -118,7 +140,7 @@ class Guest:
     """A running guest. `devices`: options for QEMU; host_root: the host's root is its root; words: for the kernel."""
 
     def __init__(self, devices=(), qemu=None, memory="512M", host_root=False, words=(), name="guest", image=IMAGE,
-                 boot_timeout=BOOT_SECONDS):
+                 boot_timeout=BOOT_SECONDS, accel=None):
         self.folder = Path(tempfile.mkdtemp(prefix="vgpu-guest-"))
         self.qemu = qemu or qemu_program()
         self.console_path = self.folder / "console"
@@ -139,7 +161,8 @@ class Guest:
             append.append("vgpu.root=9p")
             root = ["-fsdev", "local,id=hostroot,path=/,security_model=none,readonly=on,multidevs=remap",
                     "-device", "virtio-9p-pci,fsdev=hostroot,mount_tag=hostroot"]
-        accel = ["-accel", "kvm", "-cpu", "host"] if ACCEL == "kvm" else ["-accel", ACCEL, "-cpu", "max"]
+        accel = accel or accelerator(image)
+        accel = ["-accel", accel, "-cpu", "host" if accel == "kvm" else "max"]
         self.command = [self.qemu, "-name", name, "-M", "pc", *accel, "-smp", "1", "-m", memory, "-nodefaults",
                         "-display", "none", "-no-reboot", "-kernel", str(image / "vmlinuz"), "-initrd",
                         str(image / "initrd"), "-append", " ".join(append), "-serial", f"file:{self.console_path}",
