@@ -1,5 +1,6 @@
 #include "actors/config.hpp"
 
+#include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -31,14 +32,25 @@ bool valid_name(std::string_view name, std::size_t longest) {
              std::string_view::npos;
 }
 
+std::optional<std::uint32_t> whole_number(const std::string& text) {
+  std::uint32_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && stop == end ? std::optional(number) : std::nullopt;
+}
+
 /// A user's name or number.
 std::optional<uid_t> user_id(const std::string& text) {
-  uid_t number = 0;
-  const char* const end = text.data() + text.size();
-  if (const auto [stop, error] = std::from_chars(text.data(), end, number); error == std::errc() && stop == end)
-    return number;
+  if (const auto number = whole_number(text)) return number;
   const passwd* const entry = ::getpwnam(text.c_str());
   return entry != nullptr ? std::optional(entry->pw_uid) : std::nullopt;
+}
+
+/// A group's name or number.
+std::optional<gid_t> group_id(const std::string& text) {
+  if (const auto number = whole_number(text)) return number;
+  const group* const entry = ::getgrnam(text.c_str());
+  return entry != nullptr ? std::optional(entry->gr_gid) : std::nullopt;
 }
 
 constexpr std::size_t kLongestPool = sizeof(protocol::Hello::pool) - 1;
@@ -157,7 +169,8 @@ class Reader {
 
   void read_qemu(const toml::table* table) {
     static const toml::table kNone;
-    TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[qemu]", {"socket", "socket_mode", "user"});
+    TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[qemu]",
+                       {"socket", "socket_mode", "user", "group"});
     config_.qemu_socket_mode = config_.socket_mode;
     config_.qemu_socket = config_.socket.parent_path() / (config_.socket.stem().string() + "-qemu.sock");
     if (const auto socket = read_socket(reader, "socket")) config_.qemu_socket = *socket;
@@ -168,6 +181,12 @@ class Reader {
       config_.qemu_user = user_id(*user);
       if (!config_.qemu_user)
         reader.mistake("user", "there is no user \"" + *user + "\" on this machine; name the one that QEMU runs as");
+    }
+    if (const auto group = reader.text("group")) {
+      config_.qemu_group = group_id(*group);
+      if (!config_.qemu_group)
+        reader.mistake("group",
+                       "there is no group \"" + *group + "\" on this machine; name one that QEMU's user is in");
     }
   }
 

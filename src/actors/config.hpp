@@ -57,8 +57,9 @@ struct Config {
   std::filesystem::path socket;
   mode_t socket_mode = 0600;
   std::filesystem::path qemu_socket;  ///< for QEMU's vgpu-stub devices
-  mode_t qemu_socket_mode = 0600;
-  std::optional<uid_t> qemu_user;  ///< beside root and the daemon's own user, whose word on VM ids is taken
+  mode_t qemu_socket_mode = 0600;     ///< of this socket and of the ivshmem servers'
+  std::optional<gid_t> qemu_group;    ///< whose these sockets are; nothing: vgpud's own
+  std::optional<uid_t> qemu_user;     ///< beside root and the daemon's own user, whose word on VM ids is taken
   std::optional<Endpoint> metrics = Endpoint{"127.0.0.1", 9745};  ///< nothing: switched off
   log::Level log_level = log::Level::info;
   std::filesystem::path log_file;  ///< empty: stderr

@@ -134,7 +134,8 @@ class Daemon {
     }
     socket_ = SocketFile::open(config_.socket, SOCK_SEQPACKET, config_.socket_mode, error);
     if (socket_ == nullptr) return false;
-    qemu_socket_ = SocketFile::open(config_.qemu_socket, SOCK_STREAM, config_.qemu_socket_mode, error);
+    qemu_socket_ =
+        SocketFile::open(config_.qemu_socket, SOCK_STREAM, config_.qemu_socket_mode, error, config_.qemu_group);
     if (qemu_socket_ == nullptr) return false;
     ivshmem_ = IvshmemServers::start(io_, config_, error);
     if (ivshmem_ == nullptr) return false;

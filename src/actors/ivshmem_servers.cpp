@@ -97,14 +97,26 @@ std::unique_ptr<IvshmemServers> IvshmemServers::start(asio::io_context& io, cons
   const std::string program = (executable_directory() / "vgpu-ivshmem").string();
   for (const VmConfig& vm : config.vms) {
     if (vm.ivshmem_socket.empty()) continue;
-    all->servers_.push_back(std::make_unique<Server>(
-        io,
-        std::vector<std::string>{program, "--socket", vm.ivshmem_socket.string(), "--socket-mode",
-                                 std::to_string(config.qemu_socket_mode), "--daemon", config.qemu_socket.string(),
-                                 "--vm-id", std::to_string(vm.id), "--memory", std::to_string(vm.ivshmem_memory),
-                                 "--channels", std::to_string(vm.ivshmem_channels), "--lifeline",
-                                 std::to_string(kLifelineFd)},
-        vm.id));
+    std::vector<std::string> command{program,
+                                     "--socket",
+                                     vm.ivshmem_socket.string(),
+                                     "--socket-mode",
+                                     std::to_string(config.qemu_socket_mode),
+                                     "--daemon",
+                                     config.qemu_socket.string(),
+                                     "--vm-id",
+                                     std::to_string(vm.id),
+                                     "--memory",
+                                     std::to_string(vm.ivshmem_memory),
+                                     "--channels",
+                                     std::to_string(vm.ivshmem_channels),
+                                     "--lifeline",
+                                     std::to_string(kLifelineFd)};
+    if (config.qemu_group) {
+      command.push_back("--socket-group");
+      command.push_back(std::to_string(*config.qemu_group));
+    }
+    all->servers_.push_back(std::make_unique<Server>(io, std::move(command), vm.id));
     if (!all->servers_.back()->start(error)) {
       error = "VM " + std::to_string(vm.id) + ": " + error;
       return nullptr;

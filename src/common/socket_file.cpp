@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -62,7 +63,8 @@ UniqueFd take_lock(const fs::path& path, std::string& error) {
 
 }  // namespace
 
-std::unique_ptr<SocketFile> SocketFile::open(const fs::path& path, int type, mode_t mode, std::string& error) {
+std::unique_ptr<SocketFile> SocketFile::open(const fs::path& path, int type, mode_t mode, std::string& error,
+                                             std::optional<gid_t> group) {
   const auto failed = [&](const std::string& what) {
     error = what + " " + path.string() + ": " + std::strerror(errno);
     return nullptr;
@@ -96,6 +98,7 @@ std::unique_ptr<SocketFile> SocketFile::open(const fs::path& path, int type, mod
   if (::bind(file->socket_.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0)
     return failed("cannot bind");
   file->path_ = path;
+  if (group && ::chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0) return failed("cannot set the group of");
   if (::chmod(path.c_str(), mode) != 0) return failed("cannot set the mode of");
   if (::listen(file->socket_.get(), 1024) != 0) return failed("cannot listen on");
   return file;

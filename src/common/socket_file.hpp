@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/unique_fd.hpp"
@@ -13,8 +14,10 @@ namespace vgpu {
 /// a socket file that a dead process left is replaced. Both files go with the object.
 class SocketFile {
  public:
-  /// `type`: SOCK_SEQPACKET or SOCK_STREAM. Null: `error` says why, and what to do.
-  static std::unique_ptr<SocketFile> open(const std::filesystem::path& path, int type, mode_t mode, std::string& error);
+  /// `type`: SOCK_SEQPACKET or SOCK_STREAM. `group`: whose the file is to be, unless the process's own. Null: `error`
+  /// says why, and what to do.
+  static std::unique_ptr<SocketFile> open(const std::filesystem::path& path, int type, mode_t mode, std::string& error,
+                                          std::optional<gid_t> group = std::nullopt);
   ~SocketFile();
   SocketFile(const SocketFile&) = delete;
   SocketFile& operator=(const SocketFile&) = delete;

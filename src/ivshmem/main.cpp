@@ -24,6 +24,7 @@ int run(int argc, char** argv) {
       ->check(CLI::Range(1u, VGPU_MAX_CHANNELS));
   app.add_option("--socket-mode", options.socket_mode, "permissions of the socket, in decimal")
       ->check(CLI::Range(0600u, 0777u));
+  app.add_option("--socket-group", options.socket_group, "group of the socket, as a number")->type_name("GID");
   app.add_option("--lifeline", options.lifeline, "descriptor that closes when the starter ends")->group("");
   try {
     app.parse(argc, argv);

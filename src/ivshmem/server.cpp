@@ -40,7 +40,7 @@ Server::~Server() = default;
 
 void Server::listen() {
   std::string error;
-  file_ = SocketFile::open(options_.socket, SOCK_STREAM, options_.socket_mode, error);
+  file_ = SocketFile::open(options_.socket, SOCK_STREAM, options_.socket_mode, error, options_.socket_group);
   if (file_ != nullptr) {
     acceptor_.assign(asio::local::stream_protocol(), ::dup(file_->fd()));
     return accept();

@@ -7,6 +7,7 @@
 #include <asio/steady_timer.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "common/socket_file.hpp"
 #include "ivshmem/daemon_link.hpp"
@@ -17,7 +18,8 @@ namespace vgpu::ivshmem {
 struct Options {
   std::filesystem::path socket;
   mode_t socket_mode = 0600;
-  std::filesystem::path daemon;  ///< vgpud's socket for devices
+  std::optional<gid_t> socket_group;  ///< nothing: the process's own
+  std::filesystem::path daemon;       ///< vgpud's socket for devices
   std::uint32_t vm = 0;
   std::uint64_t memory_bytes = std::uint64_t{4} << 30;
   std::uint32_t channels = VGPU_DEFAULT_CHANNELS;

@@ -210,6 +210,7 @@ socket = "/tmp/vgpud.sock"
 [qemu]
 socket_mode = "0600"
 user = "0"
+group = "root"
 [[vm]]
 id = 111
 pool = "A"
@@ -223,6 +224,7 @@ pool = "B"
   CHECK(config.qemu_socket == "/tmp/vgpud-qemu.sock");
   CHECK(config.qemu_socket_mode == 0600);
   CHECK(config.qemu_user == uid_t{0});
+  CHECK(config.qemu_group == gid_t{0});
   CHECK(config.vms[0].ivshmem_socket == "/tmp/vm111.sock");
   CHECK(config.vms[0].ivshmem_memory == std::uint64_t{8} << 30);
   CHECK(config.vms[0].ivshmem_channels == 4);
@@ -233,6 +235,7 @@ TEST_CASE("Mistakes about QEMU and ivshmem are found") {
   using Catch::Contains;
   const std::string vm = "[[vm]]\nid = 1\npool = \"A\"\n";
   CHECK_THAT(mistake("[qemu]\nuser = \"no such user\"\n"), Contains("test.toml:2") && Contains("there is no user"));
+  CHECK_THAT(mistake("[qemu]\ngroup = \"no such group\"\n"), Contains("there is no group"));
   CHECK_THAT(mistake("[qemu]\nsocket = \"relative\"\n"), Contains("absolute path"));
   CHECK_THAT(mistake("[daemon]\nsocket = \"/tmp/s\"\n[qemu]\nsocket = \"/tmp/s\"\n"), Contains("path of its own"));
   CHECK_THAT(mistake(vm + "ivshmem_memory = \"3GiB\"\n"), Contains("power of two"));
