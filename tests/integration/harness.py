@@ -9,12 +9,17 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import unittest
 import urllib.request
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import waiting  # noqa: E402
 
 BUILD = Path(os.environ.get("VGPU_BUILD", Path(__file__).resolve().parents[2] / "build/release"))
 PROGRAMS = Path(os.environ.get("VGPU_PROGRAMS", BUILD / "programs"))
@@ -33,15 +38,8 @@ WAIT_SECONDS = 20 * SLOWNESS
 
 
 def wait_until(condition, what, seconds=WAIT_SECONDS):
-    """Returns the first true value of condition(); fails with `what` after the deadline."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain: {what() if callable(what) else what}")
-        time.sleep(0.01)
+    """waiting.wait_until with a deadline that suits a sanitizer."""
+    return waiting.wait_until(condition, what, seconds)
 
 
 def sanitizer_environment():

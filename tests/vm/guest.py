@@ -16,10 +16,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from waiting import WAIT_SECONDS, wait_until  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT_QEMU = ROOT / "build/qemu/qemu-system-x86_64"
@@ -29,7 +34,6 @@ BOOT_SECONDS = 180
 # Under KVM a guest is up within two seconds; a nested KVM that can't run a kernel hangs.
 KVM_BOOT_SECONDS = 20
 COMMAND_SECONDS = 60
-WAIT_SECONDS = 30
 
 
 def qemu_program(built=True):
@@ -40,18 +44,6 @@ def qemu_program(built=True):
     if built and BUILT_QEMU.exists():
         return str(BUILT_QEMU)
     return shutil.which("qemu-system-x86_64")
-
-
-def wait_until(condition, what, seconds=WAIT_SECONDS):
-    """Returns the first true value of condition(); fails with `what` after the deadline."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain: {what() if callable(what) else what}")
-        time.sleep(0.02)
 
 
 def accelerator(image=IMAGE):

@@ -8,12 +8,15 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from waiting import WAIT_SECONDS, wait_until  # noqa: E402
+
 QEMU = Path(os.environ.get("VGPU_QEMU", Path(__file__).resolve().parents[2] / "build/qemu/qemu-system-x86_64"))
-WAIT_SECONDS = 30
 
 
 def why_no_qemu():
@@ -21,18 +24,6 @@ def why_no_qemu():
     if not os.access(QEMU, os.X_OK):
         return f"there is no QEMU with vgpu-stub at {QEMU}: scripts/build-qemu makes it, VGPU_QEMU names another"
     return None
-
-
-def wait_until(condition, what, seconds=WAIT_SECONDS):
-    """Returns the first true value of condition(); fails with `what` after the deadline."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain: {what() if callable(what) else what}")
-        time.sleep(0.005)
 
 
 class Lines:
