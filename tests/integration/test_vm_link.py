@@ -49,8 +49,15 @@ class StubTest(unittest.TestCase):
         return vm
 
     def ready_vm(self, *args, **kwargs):
-        vm = self.vm(*args, **kwargs)
-        self.assertEqual(vm.receive()[0], fake_vm.READY)
+        def taken():
+            # The connection of the test before may still be ending: until then the VM's id is its own.
+            vm = self.vm(*args, **kwargs)
+            if vm.receive()[0] == fake_vm.READY:
+                return vm
+            vm.disconnect()
+            return None
+
+        vm = wait_until(taken, "the daemon does not take the VM")
         vm.wait_ready()
         return vm
 
