@@ -209,7 +209,7 @@ class StubTest(unittest.TestCase):
         unsealed = os.memfd_create("unsealed")
         os.ftruncate(unsealed, fake_vm.MEMORY)
         self.addCleanup(os.close, unsealed)
-        kind, text = self.vm(111, memory_fd=unsealed).receive()
+        kind, text = self.vm(113, memory_fd=unsealed).receive()
         self.assertEqual(kind, fake_vm.REFUSED)
         self.assertIn("not sealed", text)
 
