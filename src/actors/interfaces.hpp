@@ -168,8 +168,10 @@ using listener_actor = Interface<
     caf::result<void>(accepted_atom, GuestSocketPtr),
     // Socket: a VM's QEMU connected.
     caf::result<void>(accepted_atom, VmLinkPtr),
-    // VM's connection: it wants to be the only one of this VM. False: another one is.
+    // VM's connection: it wants to be the only one of this VM. Answered when it is; false: another one is, and stays.
     caf::result<bool>(claim_atom, std::uint32_t),
+    // VM's connection: it is about to end, and the next one of this VM may wait for that.
+    caf::result<void>(closed_atom, std::uint32_t),
     // Daemon: end every connection, then yourself.
     caf::result<void>(stop_atom)>;
 

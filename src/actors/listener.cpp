@@ -43,15 +43,36 @@ void accept_vm(Self self, const VmLinkPtr& link) {
 }
 
 /// A VM is one QEMU. Id 0 is no VM's own.
-bool claim(Self self, std::uint32_t vm) {
+caf::result<bool> claim(Self self, std::uint32_t vm) {
   const auto sender = caf::actor_cast<caf::actor_addr>(self->current_sender());
-  return vm == 0 || self->state.claims.emplace(vm, sender).first->second == sender;
+  if (vm == 0) return true;
+  auto& claim = self->state.claims[vm];
+  if (!claim.owner) claim.owner = sender;
+  if (claim.owner == sender) return true;
+  if (!claim.ending || claim.next) return false;
+  claim.next = sender;
+  claim.promise = self->make_response_promise<bool>();
+  return claim.promise;
+}
+
+void begin_unclaim(Self self, std::uint32_t vm) {
+  const auto found = self->state.claims.find(vm);
+  if (found != self->state.claims.end() &&
+      found->second.owner == caf::actor_cast<caf::actor_addr>(self->current_sender()))
+    found->second.ending = true;
 }
 
 void forget(ListenerState& state, const caf::actor_addr& gone) {
   state.connections.erase(gone);
   state.vms.erase(gone);
-  std::erase_if(state.claims, [&](const auto& claim) { return claim.second == gone; });
+  for (auto& [vm, claim] : state.claims) {
+    if (claim.next == gone) claim.next = nullptr;
+    if (claim.owner != gone) continue;
+    claim.owner = std::exchange(claim.next, nullptr);
+    claim.ending = false;
+    if (claim.owner) claim.promise.deliver(true);
+  }
+  std::erase_if(state.claims, [](const auto& entry) { return !entry.second.owner; });
 }
 
 void finish_if_empty(Self self) {
@@ -76,6 +97,7 @@ listener_actor::behavior_type listener(Self self, ContextPtr context, std::funct
       [self](accepted_atom, const GuestSocketPtr& socket) { accept(self, socket); },
       [self](accepted_atom, const VmLinkPtr& link) { accept_vm(self, link); },
       [self](claim_atom, std::uint32_t vm) { return claim(self, vm); },
+      [self](closed_atom, std::uint32_t vm) { begin_unclaim(self, vm); },
       [self](stop_atom) {
         if (self->state.stopping) return;
         self->state.stopping = true;

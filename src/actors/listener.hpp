@@ -16,7 +16,15 @@ struct ListenerState {
   std::function<void()> stopped;
   std::map<caf::actor_addr, connection_actor> connections;
   std::map<caf::actor_addr, vm_connection_actor> vms;
-  std::map<std::uint32_t, caf::actor_addr> claims;  ///< which of `vms` is the VM of this id
+
+  /// Which of `vms` is a VM. The next one waits until nothing of the host uses the VM's memory any more.
+  struct Claim {
+    caf::actor_addr owner;
+    bool ending = false;
+    caf::actor_addr next;
+    caf::typed_response_promise<bool> promise;  ///< to `next`
+  };
+  std::map<std::uint32_t, Claim> claims;  ///< by VM id
   bool stopping = false;
 };
 

@@ -50,6 +50,7 @@ void go_on_if_quiet(Self self) {
 void begin_end(Self self) {
   if (self->state.phase == Phase::ending) return;
   self->state.phase = Phase::ending;
+  self->send(self->state.listening, closed_atom_v, self->state.identity.vm);
   hang_up_all(self->state);
   go_on_if_quiet(self);
 }

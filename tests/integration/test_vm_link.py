@@ -49,15 +49,9 @@ class StubTest(unittest.TestCase):
         return vm
 
     def ready_vm(self, *args, **kwargs):
-        def taken():
-            # The connection of the test before may still be ending: until then the VM's id is its own.
-            vm = self.vm(*args, **kwargs)
-            if vm.receive()[0] == fake_vm.READY:
-                return vm
-            vm.disconnect()
-            return None
-
-        vm = wait_until(taken, "the daemon does not take the VM")
+        # The connection of the test before may still be ending: then this one's is taken when that is over.
+        vm = self.vm(*args, **kwargs)
+        self.assertEqual(vm.receive()[0], fake_vm.READY)
         vm.wait_ready()
         return vm
 
@@ -98,7 +92,7 @@ class StubTest(unittest.TestCase):
             self.assertEqual(kind, fake_vm.REFUSED)
             self.assertIn("another QEMU is connected as this VM", text)
             self.assertIsNone(second.receive())
-        wait_until(lambda: self.vm(111).receive()[0] == fake_vm.READY, "the id is not free again")
+        self.ready_vm(111)
 
     def test_pool_of_the_configuration_wins(self):
         with self.ready_vm(112, pool=b"A") as vm:

@@ -186,6 +186,43 @@ TEST_CASE("One QEMU at a time is a VM, and its id is free again when it goes") {
   ready_vm(world);
 }
 
+TEST_CASE("A QEMU that comes back early waits until the sessions before it are gone") {
+  World world;
+  const auto first = ready_vm(world);
+  open(world, *first, 0);
+  first->handlers.hangup("");
+  world.run();
+  const auto second = connect(world);
+  second->offer(111);
+  const auto third = connect(world);
+  third->offer(111);
+  world.run();
+  CHECK_FALSE(second->is_ready);
+  CHECK(second->refusal.empty());
+  CHECK_THAT(third->refusal, Catch::Contains("another QEMU"));
+  world.processes[0]->exit("exited with code 0");
+  world.run();
+  CHECK(second->is_ready);
+  CHECK(open(world, *second, 0) != 0);
+}
+
+TEST_CASE("A QEMU that waits for its VM and goes leaves the VM to the next") {
+  World world;
+  const auto first = ready_vm(world);
+  open(world, *first, 0);
+  first->handlers.hangup("");
+  world.run();
+  const auto second = connect(world);
+  second->offer(111);
+  world.run();
+  second->handlers.hangup("");
+  world.run();
+  CHECK(second->closed);
+  world.processes[0]->exit("exited with code 0");
+  world.run();
+  ready_vm(world);
+}
+
 TEST_CASE("A device that never offers anything is dropped") {
   World world;
   const auto vm = connect(world);
