@@ -39,11 +39,11 @@ void go_on_if_quiet(Self self) {
     }
     self->quit();
   } else if (state.phase == Phase::resetting) {
-    if (state.guest_reset) state.memory->discard_all();
+    // The guest has forgotten all of it, too.
+    state.memory->discard_all();
     for (Channel& channel : state.channels) channel.waiting.reset();
     state.memory->adopt();
     state.phase = Phase::ready;
-    log::info("VM's device was reset", {{"vm", state.identity.vm}, {"pool", state.identity.pool}});
   }
 }
 
@@ -58,8 +58,13 @@ void begin_end(Self self) {
 void begin_reset(Self self) {
   VmConnectionState& state = self->state;
   if (state.phase != Phase::ready && state.phase != Phase::resetting) return;
+  if (state.phase == Phase::ready) {
+    // A guest can ask for resets as fast as it rings: only what tells somebody something is logged.
+    const bool news = ++state.resets == 1 || any_session(state);
+    log::write(news ? log::Level::info : log::Level::debug, "VM's device is reset",
+               {{"vm", state.identity.vm}, {"pool", state.identity.pool}, {"resets", state.resets}});
+  }
   state.phase = Phase::resetting;
-  state.guest_reset = true;
   hang_up_all(state);
   go_on_if_quiet(self);
 }

@@ -37,7 +37,7 @@ struct VmConnectionState {
   Identity identity;
   std::shared_ptr<VmMemory> memory;
   std::vector<Channel> channels;
-  bool guest_reset = false;  ///< resetting: the VM's memory is nobody's any more, not even the guest's
+  std::uint64_t resets = 0;
 };
 
 vm_connection_actor::behavior_type vm_connection(vm_connection_actor::stateful_pointer<VmConnectionState> self,
