@@ -49,9 +49,16 @@ class StubTest(unittest.TestCase):
         return vm
 
     def ready_vm(self, *args, **kwargs):
-        # The connection of the test before may still be ending: then this one's is taken when that is over.
-        vm = self.vm(*args, **kwargs)
-        self.assertEqual(vm.receive()[0], fake_vm.READY)
+        """A VM that the daemon has taken."""
+        def taken():
+            # Until the daemon has seen that the connection before is closed, the VM's id is that one's.
+            vm = self.vm(*args, **kwargs)
+            if vm.receive()[0] == fake_vm.READY:
+                return vm
+            vm.disconnect()
+            return None
+
+        vm = wait_until(taken, "the daemon does not take the VM")
         vm.wait_ready()
         return vm
 
