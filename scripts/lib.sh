@@ -19,6 +19,17 @@ die() {
   exit 1
 }
 
+# Fetches the machine's index of packages anew, as root or through sudo where that asks no question; else leaves it as it is.
+refresh_index() {
+  local become=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null && sudo -n true 2>/dev/null || return 0
+    become=(sudo -n)
+  fi
+  say "fetching the index of packages"
+  "${become[@]}" apt-get update -q >/dev/null 2>&1 || true
+}
+
 # Installs what is missing of the packages named, as root or through sudo where that asks no question.
 install_missing() {
   local missing=() package
