@@ -114,6 +114,10 @@ struct Grid {
   alignas(64) std::array<std::byte, 64> workspace{};
 };
 
+/// Checks a launch and lays its grid out; the launch must outlive it. The outcome's fault says why it can't run, none
+/// if it can.
+Outcome open_grid(const Launch& launch, Grid& grid);
+
 struct Block {
   Grid* grid = nullptr;
   std::uint64_t index = 0;

@@ -8,7 +8,6 @@
 #include <thread>
 
 #include "softgpu/ptx/machine.hpp"
-#include "softgpu/ptx/parser.hpp"
 
 namespace vgpu::softgpu::ptx {
 namespace {
@@ -36,7 +35,7 @@ struct Job {
   std::deque<std::unique_ptr<Block>> suspended;
   std::vector<std::unique_ptr<Block>> spare;
   Outcome outcome;
-  std::condition_variable done;
+  std::condition_variable changed;  ///< the caller of run() waits here
 
   bool fresh_left() const noexcept { return next < grid.blocks; }
   bool may_start() const noexcept {
@@ -64,6 +63,8 @@ class PoolImpl final : public Pool {
 
  private:
   void work();
+  /// Takes one block of the job and runs it for a while. The lock is released meanwhile.
+  void serve(Job& job, std::unique_lock<std::mutex>& lock);
   Job* pick();
   std::unique_ptr<Block> take(Job& job, bool& fresh, std::uint64_t& index);
   /// Runs a block until it ends, faults, is cancelled or should give way. True if it can go on later.
@@ -122,90 +123,66 @@ bool PoolImpl::run_block(Job& job, Block& block) {
   }
 }
 
+void PoolImpl::serve(Job& job, std::unique_lock<std::mutex>& lock) {
+  bool fresh = false;
+  std::uint64_t index = 0;
+  std::unique_ptr<Block> block = take(job, fresh, index);
+  lock.unlock();
+  bool goes_on = false;
+  Outcome failure;
+  try {
+    if (block == nullptr) block = std::make_unique<Block>();
+    if (fresh) block->start(job.grid, index);
+    goes_on = run_block(job, *block);
+    if (block->outcome.fault != Fault::none) failure = std::move(block->outcome);
+  } catch (const std::bad_alloc&) {
+    failure.fault = Fault::trap;
+    failure.kernel = job.grid.function->name;
+    failure.detail = "the host is out of memory";
+    goes_on = false;
+  }
+  lock.lock();
+  --job.running;
+  if (failure.fault != Fault::none) {
+    if (job.outcome.fault == Fault::none) job.outcome = std::move(failure);
+    job.stop = true;
+  } else if (goes_on) {
+    job.suspended.push_back(std::move(block));
+    wake_.notify_one();
+  } else {
+    ++job.finished;
+    --job.resident;
+    job.spare.push_back(std::move(block));
+  }
+  job.changed.notify_one();
+}
+
 void PoolImpl::work() {
   std::unique_lock lock(mutex_);
-  for (;;) {
-    Job* job = pick();
-    if (job == nullptr) {
-      if (ending_) return;
-      wake_.wait(lock);
-      continue;
-    }
-    bool fresh = false;
-    std::uint64_t index = 0;
-    std::unique_ptr<Block> block = take(*job, fresh, index);
-    lock.unlock();
-    bool goes_on = false;
-    Outcome failure;
-    try {
-      if (block == nullptr) block = std::make_unique<Block>();
-      if (fresh) block->start(job->grid, index);
-      goes_on = run_block(*job, *block);
-      if (block->outcome.fault != Fault::none) failure = std::move(block->outcome);
-    } catch (const std::bad_alloc&) {
-      failure.fault = Fault::trap;
-      failure.kernel = job->grid.function->name;
-      failure.detail = "the host is out of memory";
-      goes_on = false;
-    }
-    lock.lock();
-    --job->running;
-    if (failure.fault != Fault::none) {
-      if (job->outcome.fault == Fault::none) job->outcome = std::move(failure);
-      job->stop = true;
-    } else if (goes_on) {
-      job->suspended.push_back(std::move(block));
-      wake_.notify_one();
+  while (!ending_) {
+    if (Job* job = pick()) {
+      serve(*job, lock);
     } else {
-      ++job->finished;
-      --job->resident;
-      job->spare.push_back(std::move(block));
+      wake_.wait(lock);
     }
-    if (job->complete()) job->done.notify_all();
   }
 }
 
 Outcome PoolImpl::run(const Launch& launch) {
   Job job;
-  const auto& program = static_cast<const Program&>(*launch.module);
-  const auto refuse = [&](Fault fault, std::string detail) {
-    Outcome outcome;
-    outcome.fault = fault;
-    if (launch.kernel < program.kernel_list.size()) outcome.kernel = program.kernel_list[launch.kernel].name;
-    outcome.detail = std::move(detail);
-    return outcome;
-  };
-  if (launch.kernel >= program.kernel_functions.size()) return refuse(Fault::illegal_instruction, "no such kernel");
-  if (const Diagnostic* broken = program.broken(launch.kernel)) {
-    Outcome outcome = refuse(Fault::illegal_instruction, broken->message + " in '" + broken->instruction + "'");
-    outcome.line = broken->line;
-    return outcome;
-  }
-  const KernelInfo& info = program.kernel_list[launch.kernel];
-  const std::uint64_t threads = std::uint64_t{launch.block.x} * launch.block.y * launch.block.z;
-  if (threads == 0 || launch.block.x > 1024 || launch.block.y > 1024 || launch.block.z > 64 || threads > 1024 ||
-      launch.grid.x == 0 || launch.grid.y == 0 || launch.grid.z == 0 || launch.grid.x > 0x7fffffffu ||
-      launch.grid.y > 65535 || launch.grid.z > 65535) {
-    return refuse(Fault::trap, "the size of the grid or of its blocks is out of range");
-  }
-  if (launch.parameters.size() < info.parameter_bytes) return refuse(Fault::trap, "the parameters are too short");
-  const std::uint64_t shared = (std::uint64_t{info.static_shared_bytes} + 15) / 16 * 16 + launch.dynamic_shared_bytes;
-  if (shared > kMaxSharedBytes) return refuse(Fault::trap, "too much shared memory");
-  job.grid.program = &program;
-  job.grid.function = &program.functions[program.kernel_functions[launch.kernel]];
-  job.grid.launch = &launch;
-  job.grid.blocks = std::uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z;
-  job.grid.threads = static_cast<std::uint32_t>(threads);
-  job.grid.warps = static_cast<std::uint32_t>((threads + kLanes - 1) / kLanes);
-  job.grid.static_shared = info.static_shared_bytes;
-  job.grid.shared_bytes =
-      launch.dynamic_shared_bytes == 0 ? info.static_shared_bytes : static_cast<std::uint32_t>(shared);
-  job.grid.reserved_shared = job.grid.function->uses_reserved_shared ? kReservedShared : 0;
+  if (Outcome refused = open_grid(launch, job.grid); refused.fault != Fault::none) return refused;
   job.grid.id = next_grid_.fetch_add(1, std::memory_order_relaxed);
   std::unique_lock lock(mutex_);
   jobs_.push_back(&job);
-  wake_.notify_all();
-  job.done.wait(lock, [&] { return job.complete(); });
+  // The caller works too: a single block needs no other thread, so its launch costs no hand-over.
+  if (job.grid.blocks > 1) wake_.notify_all();
+  while (!job.complete()) {
+    if (job.has_work()) {
+      serve(job, lock);
+    } else {
+      job.changed.wait(lock, [&] { return job.complete() || job.has_work(); });
+    }
+  }
   jobs_.remove(&job);
   return std::move(job.outcome);
 }
@@ -219,7 +196,7 @@ std::unique_ptr<Pool> make_pool(unsigned threads) {
     if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) threads = static_cast<unsigned>(CPU_COUNT(&allowed));
     if (threads == 0) threads = 1;
   }
-  return std::make_unique<PoolImpl>(threads);
+  return std::make_unique<PoolImpl>(threads - 1);
 }
 
 }  // namespace vgpu::softgpu::ptx

@@ -113,7 +113,7 @@ class Pool {
   virtual Outcome run(const Launch& launch) = 0;
 };
 
-/// threads 0: one for each core this process may use.
+/// threads: how many run blocks at once, the caller of run() included; 0: one for each core this process may use.
 std::unique_ptr<Pool> make_pool(unsigned threads = 0);
 
 }  // namespace vgpu::softgpu::ptx
