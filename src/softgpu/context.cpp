@@ -49,8 +49,8 @@ std::vector<std::shared_ptr<Context>>& context_stack() noexcept {
   return stack;
 }
 
-Context::Context(bool is_primary, unsigned context_flags)
-    : primary(is_primary), id(next_id.fetch_add(1)), flags(context_flags) {
+Context::Context(Device& device, bool is_primary, unsigned context_flags)
+    : primary(is_primary), id(next_id.fetch_add(1)), flags(context_flags), device_(device) {
   for (std::size_t i = 0; i < limits_.size(); ++i) {
     limits_[i].store(i < std::size(kDefaultLimits) ? kDefaultLimits[i] : 0);
   }

@@ -12,15 +12,19 @@
 
 namespace vgpu::softgpu {
 
-/// A CUDA context: its streams, limits and flags. The primary context is one object for the whole process, active or
-/// not; what belonged to it is gone when it is released or reset. Thread-safe.
+class Device;
+
+/// A CUDA context: its streams, limits and flags. A device's primary context is one object for the whole process,
+/// active or not; what belonged to it is gone when it is released or reset. Thread-safe.
 class Context : public std::enable_shared_from_this<Context> {
  public:
   /// What create_context makes; `handle` is set by whoever puts the object in the table.
-  Context(bool primary, unsigned flags);
+  Context(Device& device, bool primary, unsigned flags);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
+
+  Device& device() const noexcept { return device_; }
 
   CUcontext handle = nullptr;
   const bool primary;
@@ -58,6 +62,7 @@ class Context : public std::enable_shared_from_this<Context> {
   CUresult set_limit(CUlimit limit, std::size_t value);
 
  private:
+  Device& device_;
   std::atomic<bool> active_{false};
   std::atomic<std::uint64_t> epoch_{0};  // counts activations: a thread's default stream belongs to one of them
   std::shared_mutex order_;

@@ -19,7 +19,7 @@ CUresult create(CUcontext* handle, unsigned flags, CUdevice device) {
   return with_healthy_driver([&](Driver& self) {
     if (handle == nullptr || !valid_flags(flags)) return CUDA_ERROR_INVALID_VALUE;
     if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    auto context = std::make_shared<Context>(false, flags);
+    auto context = std::make_shared<Context>(self.device(device), false, flags);
     context->activate();
     context->handle = self.contexts.insert(context);
     *handle = context->handle;
@@ -43,7 +43,7 @@ CUresult find_context(CUcontext handle, std::shared_ptr<Context>& context) {
 
 CUresult synchronize(Context& context) {
   context.synchronize();
-  driver().default_pool->trim_to_threshold();
+  context.device().default_pool->trim_to_threshold();
   return driver().fault();
 }
 
@@ -143,7 +143,7 @@ CUresult CUDAAPI cuCtxGetDevice_v2(CUdevice* device, CUcontext handle) {
     std::shared_ptr<Context> context;
     if (const CUresult error = find_context(handle, context); error != CUDA_SUCCESS) return error;
     if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *device = 0;
+    *device = context->device().ordinal;
     return CUDA_SUCCESS;
   });
 }

@@ -1,231 +1,49 @@
-#include <algorithm>
-#include <cctype>
-#include <cstdio>
+#include "softgpu/device.hpp"
+
 #include <cstring>
+#include <utility>
 
 #include "softgpu/device_attributes.hpp"
-#include "softgpu/guard.hpp"
+#include "softgpu/memory_pool.hpp"
 
-using namespace vgpu::softgpu;
-
+namespace vgpu::softgpu {
 namespace {
 
-constexpr char kName[] = "vgpu software GPU";
-constexpr int kVersion = 13000;
-/// A UUID of version 4's form, fixed: the software GPU is the same device in every process of every machine.
+/// A UUID of version 4's form; the last byte counts the devices from 1.
 constexpr unsigned char kUuid[16] = {0x76, 0x67, 0x70, 0x75, 0x73, 0x6f, 0x46, 0x74,
                                      0xa7, 0x67, 0x70, 0x75, 0x00, 0x00, 0x00, 0x01};
-
-CUresult get_uuid(CUuuid* uuid, CUdevice device) {
-  return with_driver([&](Driver&) {
-    if (uuid == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    std::memcpy(uuid->bytes, kUuid, sizeof kUuid);
-    return CUDA_SUCCESS;
-  });
-}
+constexpr std::uint64_t kPage = 4096;
 
 }  // namespace
 
-CUresult CUDAAPI cuInit(unsigned int flags) {
-  return guarded([&] { return initialize(flags); });
+Device::Device(int device_ordinal, std::uint64_t memory_bytes)
+    : ordinal(device_ordinal), total_(memory_bytes / kPage * kPage) {}
+
+CUuuid Device::uuid() const noexcept {
+  CUuuid uuid{};
+  std::memcpy(uuid.bytes, kUuid, sizeof kUuid);
+  uuid.bytes[15] = static_cast<char>(uuid.bytes[15] + ordinal);
+  return uuid;
 }
 
-CUresult CUDAAPI cuDriverGetVersion(int* version) {
-  if (version == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  *version = kVersion;
-  return CUDA_SUCCESS;
+unsigned Device::pci_bus() const noexcept { return limits::kPciBus + static_cast<unsigned>(ordinal); }
+
+bool Device::charge(std::uint64_t bytes) noexcept {
+  std::uint64_t used = used_.load(std::memory_order_relaxed);
+  do {
+    if (bytes > total_ - used) return false;
+  } while (!used_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed));
+  return true;
 }
 
-CUresult CUDAAPI cuDeviceGet(CUdevice* device, int ordinal) {
-  return with_driver([&](Driver&) {
-    if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (ordinal != 0) return CUDA_ERROR_INVALID_DEVICE;
-    *device = 0;
-    return CUDA_SUCCESS;
-  });
+std::shared_ptr<MemoryPool> Device::current_pool() {
+  const std::lock_guard lock(pool_mutex_);
+  return current_pool_ != nullptr ? current_pool_ : default_pool;
 }
 
-CUresult CUDAAPI cuDeviceGetCount(int* count) {
-  return with_driver([&](Driver&) {
-    if (count == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *count = 1;
-    return CUDA_SUCCESS;
-  });
+void Device::set_current_pool(std::shared_ptr<MemoryPool> pool) {
+  const std::lock_guard lock(pool_mutex_);
+  current_pool_ = std::move(pool);
 }
 
-CUresult CUDAAPI cuDeviceGetName(char* name, int length, CUdevice device) {
-  return with_driver([&](Driver&) {
-    if (name == nullptr || length <= 0) return CUDA_ERROR_INVALID_VALUE;
-    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    std::snprintf(name, static_cast<std::size_t>(length), "%s", kName);
-    return CUDA_SUCCESS;
-  });
-}
-
-#undef cuDeviceGetUuid
-VGPU_CUDA_EXPORT CUresult CUDAAPI cuDeviceGetUuid(CUuuid* uuid, CUdevice device) { return get_uuid(uuid, device); }
-VGPU_CUDA_EXPORT CUresult CUDAAPI cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) { return get_uuid(uuid, device); }
-
-CUresult CUDAAPI cuDeviceGetLuid(char*, unsigned int*, CUdevice device) {
-  // LUIDs are a thing of Windows.
-  return with_driver([&](Driver&) {
-    const CUresult error = check_device(device);
-    return error != CUDA_SUCCESS ? error : CUDA_ERROR_NOT_SUPPORTED;
-  });
-}
-
-CUresult CUDAAPI cuDeviceTotalMem(size_t* bytes, CUdevice device) {
-  return with_driver([&](Driver& self) {
-    if (bytes == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    *bytes = self.memory.total();
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice device) {
-  return with_driver([&](Driver&) {
-    if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    const auto known = device_attribute(attribute);
-    if (!known) return CUDA_ERROR_INVALID_VALUE;
-    *value = *known;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuDeviceComputeCapability(int* major, int* minor, CUdevice device) {
-  return with_driver([&](Driver&) {
-    if (major == nullptr || minor == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    *major = limits::kComputeMajor;
-    *minor = limits::kComputeMinor;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuDeviceGetProperties(CUdevprop* properties, CUdevice device) {
-  return with_driver([&](Driver&) {
-    if (properties == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    const auto get = [](CUdevice_attribute attribute) { return device_attribute(attribute).value_or(0); };
-    properties->maxThreadsPerBlock = get(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK);
-    properties->maxThreadsDim[0] = get(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X);
-    properties->maxThreadsDim[1] = get(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y);
-    properties->maxThreadsDim[2] = get(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z);
-    properties->maxGridSize[0] = get(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X);
-    properties->maxGridSize[1] = get(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y);
-    properties->maxGridSize[2] = get(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z);
-    properties->sharedMemPerBlock = get(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK);
-    properties->totalConstantMemory = get(CU_DEVICE_ATTRIBUTE_TOTAL_CONSTANT_MEMORY);
-    properties->SIMDWidth = get(CU_DEVICE_ATTRIBUTE_WARP_SIZE);
-    properties->memPitch = get(CU_DEVICE_ATTRIBUTE_MAX_PITCH);
-    properties->regsPerBlock = get(CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK);
-    properties->clockRate = get(CU_DEVICE_ATTRIBUTE_CLOCK_RATE);
-    properties->textureAlign = get(CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuDeviceGetPCIBusId(char* id, int length, CUdevice device) {
-  return with_driver([&](Driver&) {
-    if (id == nullptr || length <= 0) return CUDA_ERROR_INVALID_VALUE;
-    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    constexpr std::size_t kLength = 13;  // "0000:00:00.0" and its NUL
-    if (static_cast<std::size_t>(length) < kLength) return CUDA_ERROR_INVALID_VALUE;
-    std::snprintf(id, static_cast<std::size_t>(length), "%04X:%02X:%02X.0", limits::kPciDomain, limits::kPciBus,
-                  limits::kPciDevice);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuDeviceGetByPCIBusId(CUdevice* device, const char* id) {
-  return with_driver([&](Driver&) {
-    if (device == nullptr || id == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    // [domain]:[bus]:[device].[function], [domain]:[bus]:[device] or [bus]:[device].[function], in hexadecimal.
-    unsigned domain = 0;
-    unsigned bus = 0;
-    unsigned slot = 0;
-    unsigned function = 0;
-    int end = 0;
-    const auto whole = [&] { return end > 0 && id[end] == '\0'; };
-    const auto parse = [&](const char* format, auto... fields) {
-      end = 0;
-      domain = function = 0;
-      return std::sscanf(id, format, fields..., &end) == static_cast<int>(sizeof...(fields)) && whole();
-    };
-    if (!parse("%x:%x:%x.%x%n", &domain, &bus, &slot, &function) && !parse("%x:%x:%x%n", &domain, &bus, &slot) &&
-        !parse("%x:%x.%x%n", &bus, &slot, &function)) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    if (domain != limits::kPciDomain || bus != limits::kPciBus || slot != limits::kPciDevice || function != 0) {
-      return CUDA_ERROR_INVALID_DEVICE;
-    }
-    *device = 0;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuDeviceCanAccessPeer(int* can_access, CUdevice device, CUdevice peer) {
-  return with_driver([&](Driver&) {
-    if (can_access == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (device != 0 || peer != 0) return CUDA_ERROR_INVALID_DEVICE;
-    *can_access = 0;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuDeviceGetP2PAttribute(int* value, CUdevice_P2PAttribute, CUdevice source, CUdevice destination) {
-  return with_driver([&](Driver&) {
-    if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (source != 0 || destination != 0) return CUDA_ERROR_INVALID_DEVICE;
-    return CUDA_ERROR_INVALID_DEVICE;  // both are the same device
-  });
-}
-
-CUresult CUDAAPI cuDeviceGetExecAffinitySupport(int* supported, CUexecAffinityType type, CUdevice device) {
-  return with_driver([&](Driver&) {
-    if (supported == nullptr || type < CU_EXEC_AFFINITY_TYPE_SM_COUNT || type >= CU_EXEC_AFFINITY_TYPE_MAX) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    *supported = 0;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuDeviceGetDefaultMemPool(CUmemoryPool* pool, CUdevice device) {
-  return with_driver([&](Driver& self) {
-    if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    *pool = self.default_pool->handle;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice device) {
-  return with_driver([&](Driver& self) {
-    if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    *pool = self.current_pool()->handle;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuDeviceSetMemPool(CUdevice device, CUmemoryPool handle) {
-  return with_driver([&](Driver& self) {
-    if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    auto pool = self.pools.find(handle);
-    if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    self.set_current_pool(std::move(pool));
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuGetExportTable(const void** table, const CUuuid* id) {
-  if (table == nullptr || id == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  // NVIDIA's private tables are the business of whoever stands between the runtime and this library.
-  *table = nullptr;
-  return CUDA_ERROR_NOT_FOUND;
-}
+}  // namespace vgpu::softgpu

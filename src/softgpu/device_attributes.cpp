@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "softgpu/cores.hpp"
+#include "softgpu/device.hpp"
 
 namespace vgpu::softgpu {
 
@@ -11,7 +12,7 @@ unsigned multiprocessors() noexcept {
   return count;
 }
 
-std::optional<int> device_attribute(CUdevice_attribute attribute) noexcept {
+std::optional<int> device_attribute(const Device& device, CUdevice_attribute attribute) noexcept {
   const auto value = [](auto number) { return std::optional<int>(static_cast<int>(number)); };
   switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
@@ -59,7 +60,7 @@ std::optional<int> device_attribute(CUdevice_attribute attribute) noexcept {
     case CU_DEVICE_ATTRIBUTE_CONCURRENT_KERNELS:
       return value(1);
     case CU_DEVICE_ATTRIBUTE_PCI_BUS_ID:
-      return value(limits::kPciBus);
+      return value(device.pci_bus());
     case CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID:
       return value(limits::kPciDevice);
     case CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE:
@@ -118,6 +119,8 @@ std::optional<int> device_attribute(CUdevice_attribute attribute) noexcept {
       return value(1);
     case CU_DEVICE_ATTRIBUTE_MEM_SYNC_DOMAIN_COUNT:
       return value(1);
+    case CU_DEVICE_ATTRIBUTE_MULTI_GPU_BOARD_GROUP_ID:
+      return value(device.ordinal);  // each on a board of its own
     case CU_DEVICE_ATTRIBUTE_NUMA_ID:
       return value(-1);
     case CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID:
@@ -169,7 +172,6 @@ std::optional<int> device_attribute(CUdevice_attribute attribute) noexcept {
     case CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_MIPMAPPED_WIDTH:
     case CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY:
     case CU_DEVICE_ATTRIBUTE_MULTI_GPU_BOARD:
-    case CU_DEVICE_ATTRIBUTE_MULTI_GPU_BOARD_GROUP_ID:
     case CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS:
     case CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS:
     case CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_MEM_OPS_V1:

@@ -6,6 +6,8 @@
 
 namespace vgpu::softgpu {
 
+class Device;
+
 /// The limits of the device: those of compute capability 9.0 (CUDA C++ Programming Guide, "Technical Specifications per
 /// Compute Capability"), shared by the attributes, the launch checks and the occupancy calculator.
 namespace limits {
@@ -28,13 +30,13 @@ inline constexpr unsigned kReservedShared = 1024;  ///< of each block, for the s
 inline constexpr unsigned kSharedUnit = 128;
 inline constexpr unsigned kMaxPitch = 2147483647;
 inline constexpr unsigned kParameterBytes = 32764;
-inline constexpr unsigned kPciDomain = 0, kPciBus = 0xf0, kPciDevice = 0;
+inline constexpr unsigned kPciDomain = 0, kPciBus = 0xf0, kPciDevice = 0;  ///< of device 0; the bus counts up
 }  // namespace limits
 
 /// One multiprocessor for each CPU core that this process may use.
 unsigned multiprocessors() noexcept;
 
 /// The value of an attribute; nothing for numbers that CUDA 13.0 doesn't know.
-std::optional<int> device_attribute(CUdevice_attribute attribute) noexcept;
+std::optional<int> device_attribute(const Device& device, CUdevice_attribute attribute) noexcept;
 
 }  // namespace vgpu::softgpu

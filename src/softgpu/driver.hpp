@@ -3,12 +3,15 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "softgpu/context.hpp"
+#include "softgpu/device.hpp"
 #include "softgpu/driver_api.hpp"
 #include "softgpu/handle_table.hpp"
 #include "softgpu/memory.hpp"
 #include "softgpu/memory_pool.hpp"
+#include "softgpu/settings.hpp"
 
 namespace vgpu::softgpu {
 
@@ -24,8 +27,9 @@ class Pool;
 /// The process's one driver: made by cuInit, never destroyed, since threads may still use it while the process ends.
 class Driver {
  public:
-  explicit Driver(std::uint64_t memory_bytes);
+  explicit Driver(const Settings& settings);
 
+  const Settings settings;
   Memory memory;
   HandleTable<Context, HandleKind::context, CUcontext> contexts;
   HandleTable<Stream, HandleKind::stream, CUstream> streams;
@@ -36,14 +40,10 @@ class Driver {
   HandleTable<Kernel, HandleKind::kernel, CUkernel> kernels;
   HandleTable<MemoryPool, HandleKind::pool, CUmemoryPool> pools;
 
-  std::shared_ptr<Context> primary;
-  std::mutex primary_mutex;
-  unsigned primary_retains = 0;  // guarded by primary_mutex
-
-  std::shared_ptr<MemoryPool> default_pool;
-  /// The device's pool for cuMemAllocAsync: the default one unless cuDeviceSetMemPool said otherwise.
-  std::shared_ptr<MemoryPool> current_pool();
-  void set_current_pool(std::shared_ptr<MemoryPool> pool);
+  /// By ordinal; all of them, from the start to the end.
+  const std::vector<std::unique_ptr<Device>>& devices() const noexcept { return devices_; }
+  /// The ordinal must be good: see check_device.
+  Device& device(int ordinal) noexcept { return *devices_[static_cast<std::size_t>(ordinal)]; }
 
   /// The interpreter's threads; made at the first use.
   ptx::Pool& pool();
@@ -58,8 +58,7 @@ class Driver {
   void destroy_objects_of(Context& context);
 
  private:
-  std::mutex pool_mutex_;
-  std::shared_ptr<MemoryPool> current_pool_;
+  std::vector<std::unique_ptr<Device>> devices_;
   std::once_flag pool_once_;
   std::unique_ptr<ptx::Pool> pool_;
   std::atomic<int> fault_{CUDA_SUCCESS};

@@ -109,7 +109,7 @@ CUresult CUDAAPI cuEventQuery(CUevent handle) {
 CUresult CUDAAPI cuEventSynchronize(CUevent handle) {
   return with_event(handle, [](Event& event) {
     event.point().wait();
-    driver().default_pool->trim_to_threshold();
+    event.context().device().default_pool->trim_to_threshold();
     return driver().fault();
   });
 }

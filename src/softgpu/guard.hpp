@@ -72,8 +72,10 @@ CUresult with_stream(CUstream handle, Function&& function) noexcept {
   });
 }
 
+/// Only after cuInit.
 inline CUresult check_device(CUdevice device) noexcept {
-  return device == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+  const auto count = static_cast<int>(driver().devices().size());
+  return device >= 0 && device < count ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
 }
 
 }  // namespace vgpu::softgpu

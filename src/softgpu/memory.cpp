@@ -2,21 +2,33 @@
 
 #include <sys/mman.h>
 
+#include "softgpu/context.hpp"
+#include "softgpu/device.hpp"
 #include "softgpu/memory_pool.hpp"
 
 namespace vgpu::softgpu {
 
 Memory::Memory(std::uint64_t total_bytes) : heap_(total_bytes) {}
 
-std::optional<std::uint64_t> Memory::reserve(std::uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
-  return heap_.reserve(bytes);
+std::optional<std::uint64_t> Memory::reserve(Device& device, std::uint64_t bytes) {
+  const std::uint64_t charged = Heap::rounded(bytes);
+  if (charged == 0 || !device.charge(charged)) return std::nullopt;
+  std::optional<std::uint64_t> address;
+  {
+    const std::lock_guard lock(mutex_);
+    address = heap_.reserve(bytes);
+  }
+  if (!address) device.refund(charged);
+  return address;
 }
 
-void Memory::give_back(std::uint64_t address, std::uint64_t reserved) noexcept {
+void Memory::give_back(Device& device, std::uint64_t address, std::uint64_t reserved) noexcept {
   Heap::clear(address, reserved);
-  const std::lock_guard lock(mutex_);
-  heap_.release(address, reserved);
+  {
+    const std::lock_guard lock(mutex_);
+    heap_.release(address, reserved);
+  }
+  device.refund(reserved);
 }
 
 bool Memory::enter(Allocation allocation) {
@@ -27,6 +39,7 @@ bool Memory::enter(Allocation allocation) {
   if (next != allocations_.end() && next->first < address + bytes) return false;
   if (holder(address) != allocations_.end()) return false;
   allocation.id = next_id_++;
+  if (allocation.device == nullptr) allocation.device = &allocation.context->device();
   const bool on_device = allocation.on_device();
   const std::uint64_t reserved = allocation.reserved;
   const auto entered = allocations_.emplace(address, std::move(allocation)).first;
@@ -54,7 +67,7 @@ std::optional<Allocation> Memory::take(std::uint64_t address, const std::functio
 }
 
 std::uint64_t Memory::allocate(Context& context, std::uint64_t bytes, MemoryKind kind) {
-  const auto address = reserve(bytes);
+  const auto address = reserve(context.device(), bytes);
   if (!address) return 0;
   Allocation allocation;
   allocation.address = *address;
@@ -70,7 +83,7 @@ void Memory::dispose(const Allocation& allocation) noexcept {
   switch (allocation.kind) {
     case MemoryKind::device:
     case MemoryKind::variable:
-      give_back(allocation.address, allocation.reserved);
+      give_back(*allocation.device, allocation.address, allocation.reserved);
       break;
     case MemoryKind::async:
       allocation.pool->put(allocation.address, allocation.reserved);
@@ -125,13 +138,6 @@ bool Memory::begin_free(std::uint64_t address, std::shared_ptr<MemoryPool>& pool
   found->second.freeing = true;
   pool = found->second.pool;
   return true;
-}
-
-std::uint64_t Memory::total() const noexcept { return heap_.total(); }
-
-std::uint64_t Memory::available() const {
-  const std::shared_lock lock(mutex_);
-  return heap_.total() - heap_.used();
 }
 
 }  // namespace vgpu::softgpu

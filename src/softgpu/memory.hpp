@@ -15,6 +15,7 @@
 namespace vgpu::softgpu {
 
 class Context;
+class Device;
 class MemoryPool;
 
 enum class MemoryKind {
@@ -33,6 +34,7 @@ struct Allocation {
   unsigned flags = 0;  ///< of host memory, as cuMemHostGetFlags gives them
   std::uint64_t id = 0;
   Context* context = nullptr;
+  Device* device = nullptr;          ///< that holds it; of host memory that of its context. enter() takes the context's
   std::shared_ptr<MemoryPool> pool;  ///< async only
   bool freeing = false;              ///< cuMemFreeAsync was called, its turn has not come
 
@@ -47,17 +49,17 @@ class Memory {
 
   const AddressMap& map() const noexcept { return map_; }
 
-  /// Takes memory from the heap, without making it accessible; nothing if there is not enough. It is zero.
-  std::optional<std::uint64_t> reserve(std::uint64_t bytes);
+  /// Takes memory of a device from the heap, without making it accessible; nothing if there is not enough. It is zero.
+  std::optional<std::uint64_t> reserve(Device& device, std::uint64_t bytes);
   /// Zeroes and gives back what reserve() gave.
-  void give_back(std::uint64_t address, std::uint64_t reserved) noexcept;
+  void give_back(Device& device, std::uint64_t address, std::uint64_t reserved) noexcept;
   /// Enters an allocation and makes it accessible. False if that is not possible: it overlaps another one, or the
   /// table of host ranges is full. Sets `id`.
   bool enter(Allocation allocation);
   /// Takes an allocation out, if there is one that begins there and `allowed` says yes; its memory is then the
   /// caller's.
   std::optional<Allocation> take(std::uint64_t address, const std::function<bool(const Allocation&)>& allowed);
-  /// Device memory in one step; 0 if there is not enough.
+  /// Memory of the context's device in one step; 0 if there is not enough.
   std::uint64_t allocate(Context& context, std::uint64_t bytes, MemoryKind kind);
   /// Frees an allocation of any kind that was taken out.
   void dispose(const Allocation& allocation) noexcept;
@@ -70,9 +72,6 @@ class Memory {
   bool overlaps(std::uint64_t address, std::uint64_t bytes) const;
   /// Marks an async allocation as being freed; false if there is none that begins there or it is being freed already.
   bool begin_free(std::uint64_t address, std::shared_ptr<MemoryPool>& pool);
-
-  std::uint64_t total() const noexcept;
-  std::uint64_t available() const;
 
  private:
   std::map<std::uint64_t, Allocation>::const_iterator holder(std::uint64_t address) const;

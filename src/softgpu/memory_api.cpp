@@ -11,7 +11,7 @@ constexpr std::size_t kPitchAlignment = 512;
 std::uint64_t allocate(Context& context, std::size_t bytes) {
   Memory& memory = driver().memory;
   if (const std::uint64_t address = memory.allocate(context, bytes, MemoryKind::device); address != 0) return address;
-  if (bytes > memory.total()) return 0;
+  if (bytes > context.device().total_memory()) return 0;
   context.synchronize();
   for (const auto& pool : driver().pools.all()) pool->trim(0);
   return memory.allocate(context, bytes, MemoryKind::device);
@@ -65,10 +65,10 @@ CUresult CUDAAPI cuMemFree(CUdeviceptr pointer) {
 }
 
 CUresult CUDAAPI cuMemGetInfo(size_t* available, size_t* total) {
-  return with_context([&](Context&) {
+  return with_context([&](Context& context) {
     if (available == nullptr || total == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *available = driver().memory.available();
-    *total = driver().memory.total();
+    *available = context.device().available_memory();
+    *total = context.device().total_memory();
     return CUDA_SUCCESS;
   });
 }

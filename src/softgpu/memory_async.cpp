@@ -10,7 +10,7 @@ CUresult allocate(Context& context, CUdeviceptr* pointer, std::size_t bytes, con
   if (pointer == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
   MemoryPool::Range range = pool->get(bytes);
   if (range.address == 0) {
-    if (bytes > driver().memory.total()) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (bytes > pool->device().total_memory()) return CUDA_ERROR_OUT_OF_MEMORY;
     // Frees that are on their way count as free memory.
     context.synchronize();
     for (const auto& other : driver().pools.all()) other->trim(0);
@@ -23,6 +23,7 @@ CUresult allocate(Context& context, CUdeviceptr* pointer, std::size_t bytes, con
   allocation.reserved = range.reserved;
   allocation.kind = MemoryKind::async;
   allocation.context = &context;
+  allocation.device = &pool->device();
   allocation.pool = pool;
   driver().memory.enter(std::move(allocation));
   *pointer = range.address;
@@ -30,8 +31,9 @@ CUresult allocate(Context& context, CUdeviceptr* pointer, std::size_t bytes, con
 }
 
 CUresult allocate_from_current(CUdeviceptr* pointer, std::size_t bytes, CUstream handle) {
-  return with_stream(
-      handle, [&](Context& context, Stream&) { return allocate(context, pointer, bytes, driver().current_pool()); });
+  return with_stream(handle, [&](Context& context, Stream&) {
+    return allocate(context, pointer, bytes, context.device().current_pool());
+  });
 }
 
 CUresult allocate_from(CUdeviceptr* pointer, std::size_t bytes, CUmemoryPool pool_handle, CUstream handle) {
@@ -69,7 +71,7 @@ CUresult with_pool(CUmemoryPool handle, Then&& then) {
 CUresult check_location(const CUmemLocation* location, CUmemAllocationType type) {
   if (location == nullptr || type != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_INVALID_VALUE;
   if (location->type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_NOT_SUPPORTED;
-  return location->id == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+  return check_device(location->id);
 }
 
 }  // namespace
@@ -105,7 +107,7 @@ CUresult CUDAAPI cuMemPoolCreate(CUmemoryPool* handle, const CUmemPoolProps* pro
       return error;
     }
     if (properties->handleTypes != CU_MEM_HANDLE_TYPE_NONE) return CUDA_ERROR_NOT_SUPPORTED;
-    auto pool = std::make_shared<MemoryPool>(self.memory, properties->maxSize);
+    auto pool = std::make_shared<MemoryPool>(self.memory, self.device(properties->location.id), properties->maxSize);
     pool->handle = self.pools.insert(pool);
     *handle = pool->handle;
     return CUDA_SUCCESS;
@@ -115,10 +117,11 @@ CUresult CUDAAPI cuMemPoolCreate(CUmemoryPool* handle, const CUmemPoolProps* pro
 CUresult CUDAAPI cuMemPoolDestroy(CUmemoryPool handle) {
   return with_pool(handle, [&](const std::shared_ptr<MemoryPool>& pool) {
     Driver& self = driver();
-    if (pool == self.default_pool) return CUDA_ERROR_INVALID_VALUE;
+    Device& device = pool->device();
+    if (pool == device.default_pool) return CUDA_ERROR_INVALID_VALUE;
     self.pools.remove(handle);
     // Its allocations live on until they are freed; the device falls back to the default pool.
-    if (self.current_pool() == pool) self.set_current_pool(self.default_pool);
+    if (device.current_pool() == pool) device.set_current_pool(device.default_pool);
     return CUDA_SUCCESS;
   });
 }
@@ -169,7 +172,7 @@ CUresult CUDAAPI cuMemGetDefaultMemPool(CUmemoryPool* handle, CUmemLocation* loc
   return with_healthy_driver([&](Driver& self) {
     if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const CUresult error = check_location(location, type);
-    if (error == CUDA_SUCCESS) *handle = self.default_pool->handle;
+    if (error == CUDA_SUCCESS) *handle = self.device(location->id).default_pool->handle;
     return error;
   });
 }
@@ -178,7 +181,7 @@ CUresult CUDAAPI cuMemGetMemPool(CUmemoryPool* handle, CUmemLocation* location, 
   return with_healthy_driver([&](Driver& self) {
     if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const CUresult error = check_location(location, type);
-    if (error == CUDA_SUCCESS) *handle = self.current_pool()->handle;
+    if (error == CUDA_SUCCESS) *handle = self.device(location->id).current_pool()->handle;
     return error;
   });
 }

@@ -9,7 +9,8 @@
 
 namespace vgpu::softgpu {
 
-MemoryPool::MemoryPool(Memory& memory, std::uint64_t max_bytes) : memory_(memory), max_bytes_(max_bytes) {}
+MemoryPool::MemoryPool(Memory& memory, Device& device, std::uint64_t max_bytes)
+    : memory_(memory), device_(device), max_bytes_(max_bytes) {}
 
 MemoryPool::~MemoryPool() { trim(0); }
 
@@ -27,7 +28,7 @@ MemoryPool::Range MemoryPool::get(std::uint64_t bytes) {
     return range;
   }
   if (max_bytes_ != 0 && reserved_ + wanted > max_bytes_) return {};
-  const auto address = memory_.reserve(bytes);
+  const auto address = memory_.reserve(device_, bytes);
   if (!address) return {};
   reserved_ += wanted;
   reserved_high_ = std::max(reserved_high_, reserved_);
@@ -55,7 +56,7 @@ void MemoryPool::trim(std::uint64_t keep) noexcept {
       kept_.erase(largest);
     }
   }
-  for (const auto& [address, reserved] : ranges) memory_.give_back(address, reserved);
+  for (const auto& [address, reserved] : ranges) memory_.give_back(device_, address, reserved);
 }
 
 void MemoryPool::trim_to_threshold() noexcept {

@@ -9,18 +9,20 @@
 
 namespace vgpu::softgpu {
 
+class Device;
 class Memory;
 
 /// A stream-ordered memory pool: keeps freed ranges for the next allocation, as far as its release threshold allows.
 /// Thread-safe.
 class MemoryPool {
  public:
-  explicit MemoryPool(Memory& memory, std::uint64_t max_bytes = 0);
+  MemoryPool(Memory& memory, Device& device, std::uint64_t max_bytes = 0);
   ~MemoryPool();
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
 
   CUmemoryPool handle = nullptr;
+  Device& device() const noexcept { return device_; }
 
   struct Range {
     std::uint64_t address = 0;  ///< 0: not enough memory
@@ -40,6 +42,7 @@ class MemoryPool {
 
  private:
   Memory& memory_;
+  Device& device_;
   const std::uint64_t max_bytes_;
   std::mutex mutex_;
   std::multimap<std::uint64_t, std::uint64_t> kept_;  // size to address

@@ -11,9 +11,10 @@ CUresult release(CUdevice device) {
   return with_driver([&](Driver& self) {
     if (in_host_function()) return CUDA_ERROR_NOT_PERMITTED;
     if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    const std::lock_guard lock(self.primary_mutex);
-    if (self.primary_retains == 0) return CUDA_ERROR_INVALID_CONTEXT;
-    if (--self.primary_retains == 0 && self.primary->active()) self.primary->deactivate();
+    Device& of = self.device(device);
+    const std::lock_guard lock(of.primary_mutex);
+    if (of.primary_retains == 0) return CUDA_ERROR_INVALID_CONTEXT;
+    if (--of.primary_retains == 0 && of.primary->active()) of.primary->deactivate();
     return CUDA_SUCCESS;
   });
 }
@@ -22,9 +23,10 @@ CUresult reset(CUdevice device) {
   return with_driver([&](Driver& self) {
     if (in_host_function()) return CUDA_ERROR_NOT_PERMITTED;
     if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    const std::lock_guard lock(self.primary_mutex);
-    if (self.primary->active()) self.primary->deactivate();
-    self.primary->flags.store(0);
+    Device& of = self.device(device);
+    const std::lock_guard lock(of.primary_mutex);
+    if (of.primary->active()) of.primary->deactivate();
+    of.primary->flags.store(0);
     // Whoever retained it keeps its retain, with a context that must be retained again before use.
     return CUDA_SUCCESS;
   });
@@ -33,9 +35,10 @@ CUresult reset(CUdevice device) {
 CUresult set_flags(CUdevice device, unsigned flags) {
   return with_driver([&](Driver& self) {
     if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
+    Device& of = self.device(device);
     const unsigned schedule = flags & CU_CTX_SCHED_MASK;
     if ((flags & ~kFlags) != 0 || (schedule & (schedule - 1)) != 0) return CUDA_ERROR_INVALID_VALUE;
-    self.primary->flags.store(flags);
+    of.primary->flags.store(flags);
     return CUDA_SUCCESS;
   });
 }
@@ -46,10 +49,11 @@ CUresult CUDAAPI cuDevicePrimaryCtxRetain(CUcontext* handle, CUdevice device) {
   return with_healthy_driver([&](Driver& self) {
     if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    const std::lock_guard lock(self.primary_mutex);
-    if (!self.primary->active()) self.primary->activate();
-    ++self.primary_retains;
-    *handle = self.primary->handle;
+    Device& of = self.device(device);
+    const std::lock_guard lock(of.primary_mutex);
+    if (!of.primary->active()) of.primary->activate();
+    ++of.primary_retains;
+    *handle = of.primary->handle;
     return CUDA_SUCCESS;
   });
 }
@@ -58,8 +62,9 @@ CUresult CUDAAPI cuDevicePrimaryCtxGetState(CUdevice device, unsigned int* flags
   return with_driver([&](Driver& self) {
     if (flags == nullptr || active == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    *flags = self.primary->flags.load();
-    *active = self.primary->active() ? 1 : 0;
+    Device& of = self.device(device);
+    *flags = of.primary->flags.load();
+    *active = of.primary->active() ? 1 : 0;
     return CUDA_SUCCESS;
   });
 }

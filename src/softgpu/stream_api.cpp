@@ -13,7 +13,7 @@ namespace {
 
 CUresult finish(Context& context) {
   context.join_ended();
-  driver().default_pool->trim_to_threshold();
+  context.device().default_pool->trim_to_threshold();
   return driver().fault();
 }
 
@@ -102,9 +102,9 @@ CUresult stream_get_id(CUstream handle, unsigned long long* id) {
 }
 
 CUresult stream_get_device(CUstream handle, CUdevice* device) {
-  return with_stream(handle, [&](Context&, Stream&) {
+  return with_stream(handle, [&](Context&, Stream& stream) {
     if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *device = 0;
+    *device = stream.context().device().ordinal;
     return CUDA_SUCCESS;
   });
 }

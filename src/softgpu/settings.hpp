@@ -1,0 +1,17 @@
+#pragma once
+#include <cstdint>
+
+namespace vgpu::softgpu {
+
+inline constexpr unsigned kMostDevices = 16;
+
+/// What the environment says of the software GPU, read once by cuInit.
+struct Settings {
+  unsigned devices = 1;                                 ///< VGPU_SOFTGPU_DEVICES, 1 to kMostDevices
+  std::uint64_t memory_bytes = std::uint64_t{4} << 30;  ///< VGPU_SOFTGPU_MEMORY: of each device, with a suffix K, M, G
+};
+
+/// A value that can't be used is logged as a warning and the default taken, so that no variable makes a program fail.
+Settings read_settings();
+
+}  // namespace vgpu::softgpu
