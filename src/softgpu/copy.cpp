@@ -49,15 +49,9 @@ bool still_valid(Place place, std::uint64_t address, std::uint64_t bytes) noexce
   return false;
 }
 
-struct Checked {
-  Side side;
-  Place place;
-  std::uint64_t span;
+bool still_valid(const CheckedSide& of) noexcept { return still_valid(of.place, of.side.address, of.span); }
 
-  bool valid() const noexcept { return still_valid(place, side.address, span); }
-};
-
-CUresult check(const Side& side, const Extent& extent, Checked& checked) noexcept {
+CUresult check(const Side& side, const Extent& extent, CheckedSide& checked) noexcept {
   checked.side = side;
   checked.span = span_of(side, extent);
   if (side.address == 0 || checked.span == 0) return CUDA_ERROR_INVALID_VALUE;
@@ -66,11 +60,6 @@ CUresult check(const Side& side, const Extent& extent, Checked& checked) noexcep
   if (checked.place == Place::invalid) return CUDA_ERROR_INVALID_VALUE;
   if (side.expect == Expect::device && checked.place == Place::pageable) return CUDA_ERROR_INVALID_VALUE;
   return CUDA_SUCCESS;
-}
-
-void run(const Checked& destination, const Checked& source, const Extent& extent) noexcept {
-  if (driver().fault() != CUDA_SUCCESS) return;
-  if (destination.valid() && source.valid()) move_rows(destination.side, source.side, extent);
 }
 
 /// The source's bytes, taken aside without gaps between rows.
@@ -105,29 +94,43 @@ Place place_of(std::uint64_t address, std::uint64_t bytes) noexcept {
   return inside ? Place::invalid : Place::pageable;
 }
 
-CUresult copy(Stream& stream, const Side& to, const Side& from, const Extent& extent, bool asynchronous) {
+void Copy::operator()() const noexcept {
+  if (extent.width == 0 || extent.height == 0 || extent.depth == 0 || driver().fault() != CUDA_SUCCESS) return;
+  if (still_valid(destination) && still_valid(source)) move_rows(destination.side, source.side, extent);
+}
+
+CUresult prepare_copy(const Side& to, const Side& from, const Extent& extent, Copy& copy) noexcept {
+  copy.extent = extent;
   if (extent.width == 0 || extent.height == 0 || extent.depth == 0) return CUDA_SUCCESS;
-  Checked destination;
-  Checked source;
-  if (const CUresult error = check(to, extent, destination); error != CUDA_SUCCESS) return error;
-  if (const CUresult error = check(from, extent, source); error != CUDA_SUCCESS) return error;
+  if (const CUresult error = check(to, extent, copy.destination); error != CUDA_SUCCESS) return error;
+  if (const CUresult error = check(from, extent, copy.source); error != CUDA_SUCCESS) return error;
   std::uint64_t bytes = 0;
   if (__builtin_mul_overflow(extent.width, extent.height, &bytes) ||
       __builtin_mul_overflow(bytes, extent.depth, &bytes)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  return CUDA_SUCCESS;
+}
 
-  if (!asynchronous || destination.place == Place::pageable || (source.place == Place::pageable && bytes > kStaged)) {
-    stream.run_now([&] { run(destination, source, extent); });
+CUresult copy(Stream& stream, const Side& to, const Side& from, const Extent& extent, bool asynchronous) {
+  Copy work;
+  if (const CUresult error = prepare_copy(to, from, extent, work); error != CUDA_SUCCESS) return error;
+  const std::uint64_t bytes = extent.width * extent.height * extent.depth;
+  if (bytes == 0) return CUDA_SUCCESS;
+  const Place destination = work.destination.place;
+  const Place source = work.source.place;
+
+  if (!asynchronous || destination == Place::pageable || (source == Place::pageable && bytes > kStaged)) {
+    stream.run_now(work);
     return driver().fault();
   }
-  if (bytes <= kShort && stream.try_short([&] { run(destination, source, extent); })) return driver().fault();
-  if (source.place == Place::pageable) {
-    stream.submit([destination, extent, staging = Staging(from, extent)] {
-      if (driver().fault() == CUDA_SUCCESS && destination.valid()) move_rows(destination.side, staging.side, extent);
+  if (bytes <= kShort && stream.try_short(work)) return driver().fault();
+  if (source == Place::pageable) {
+    stream.submit([target = work.destination, extent, staging = Staging(from, extent)] {
+      if (driver().fault() == CUDA_SUCCESS && still_valid(target)) move_rows(target.side, staging.side, extent);
     });
   } else {
-    stream.submit([destination, source, extent] { run(destination, source, extent); });
+    stream.submit(work);
   }
   return CUDA_SUCCESS;
 }
@@ -138,37 +141,50 @@ CUresult copy(Stream& stream, std::uint64_t destination, Expect destination_expe
               Extent{bytes, 1, 1}, asynchronous);
 }
 
+void Fill::operator()() const noexcept {
+  if (extent.width == 0 || extent.height == 0) return;
+  if (driver().fault() != CUDA_SUCCESS || !still_valid(destination)) return;
+  for (std::uint64_t y = 0; y < extent.height; ++y) {
+    auto* row = reinterpret_cast<std::byte*>(destination.side.address + y * destination.side.pitch);
+    if (element_bytes == 1) {
+      std::memset(row, static_cast<int>(value & 0xff), extent.width);
+      continue;
+    }
+    // The first element, then twice as much each time.
+    std::memcpy(row, &value, element_bytes);
+    for (std::uint64_t done = element_bytes; done < extent.width;) {
+      const std::uint64_t now = std::min(done, extent.width - done);
+      std::memcpy(row + done, row, now);
+      done += now;
+    }
+  }
+}
+
+CUresult prepare_fill(std::uint64_t destination, std::uint64_t pitch, std::uint32_t value, unsigned element_bytes,
+                      const Extent& extent, Fill& fill) noexcept {
+  if (destination % element_bytes != 0) return CUDA_ERROR_INVALID_VALUE;
+  fill.extent = extent;
+  fill.value = value;
+  fill.element_bytes = element_bytes;
+  if (extent.width == 0 || extent.height == 0) return CUDA_SUCCESS;
+  if (__builtin_mul_overflow(extent.width, std::uint64_t{element_bytes}, &fill.extent.width))
+    return CUDA_ERROR_INVALID_VALUE;
+  if (extent.height > 1 && (pitch < fill.extent.width || pitch % element_bytes != 0)) return CUDA_ERROR_INVALID_VALUE;
+  return check(Side{destination, pitch, 0, Expect::device}, fill.extent, fill.destination);
+}
+
 CUresult fill(Stream& stream, std::uint64_t destination, std::uint64_t pitch, std::uint32_t value,
               unsigned element_bytes, const Extent& extent, bool asynchronous) {
-  if (destination % element_bytes != 0) return CUDA_ERROR_INVALID_VALUE;
+  Fill work;
+  if (const CUresult error = prepare_fill(destination, pitch, value, element_bytes, extent, work);
+      error != CUDA_SUCCESS) {
+    return error;
+  }
   if (extent.width == 0 || extent.height == 0) return CUDA_SUCCESS;
-  Extent bytes = extent;
-  if (__builtin_mul_overflow(extent.width, std::uint64_t{element_bytes}, &bytes.width)) return CUDA_ERROR_INVALID_VALUE;
-  if (extent.height > 1 && (pitch < bytes.width || pitch % element_bytes != 0)) return CUDA_ERROR_INVALID_VALUE;
-  Checked checked;
-  const Side side{destination, pitch, 0, Expect::device};
-  if (const CUresult error = check(side, bytes, checked); error != CUDA_SUCCESS) return error;
-  const auto work = [checked, bytes, value, element_bytes]() noexcept {
-    if (driver().fault() != CUDA_SUCCESS || !checked.valid()) return;
-    for (std::uint64_t y = 0; y < bytes.height; ++y) {
-      auto* row = reinterpret_cast<std::byte*>(checked.side.address + y * checked.side.pitch);
-      if (element_bytes == 1) {
-        std::memset(row, static_cast<int>(value & 0xff), bytes.width);
-        continue;
-      }
-      // The first element, then twice as much each time.
-      std::memcpy(row, &value, element_bytes);
-      for (std::uint64_t done = element_bytes; done < bytes.width;) {
-        const std::uint64_t now = std::min(done, bytes.width - done);
-        std::memcpy(row + done, row, now);
-        done += now;
-      }
-    }
-  };
   // Device memory is filled asynchronously in both forms; pinned host memory must be done when the call returns.
-  if (!asynchronous && checked.place == Place::pinned) {
+  if (!asynchronous && work.destination.place == Place::pinned) {
     stream.run_now(work);
-  } else if (checked.span > kShort || !stream.try_short(work)) {
+  } else if (work.destination.span > kShort || !stream.try_short(work)) {
     stream.submit(work);
   }
   return driver().fault();

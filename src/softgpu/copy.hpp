@@ -31,6 +31,38 @@ struct Side {
   Expect expect = Expect::any;
 };
 
+/// One side of a copy that was checked.
+struct CheckedSide {
+  Side side;
+  Place place = Place::pageable;
+  std::uint64_t span = 0;  ///< bytes from its first to its last
+};
+
+/// A copy that was checked: it may be run at once, queued in a stream or kept in a graph. Running it checks again,
+/// since memory may have been freed in stream order; a fault becomes the sticky error, with a log line.
+struct Copy {
+  CheckedSide destination, source;
+  Extent extent;  ///< no dimension is 0, unless nothing is to be done
+
+  void operator()() const noexcept;
+};
+
+/// The same for a fill. `extent.width` counts bytes.
+struct Fill {
+  CheckedSide destination;
+  Extent extent;
+  std::uint32_t value = 0;
+  unsigned element_bytes = 1;
+
+  void operator()() const noexcept;
+};
+
+/// Checks addresses and sizes.
+CUresult prepare_copy(const Side& destination, const Side& source, const Extent& extent, Copy& copy) noexcept;
+/// The same; `extent.width` counts elements of 1, 2 or 4 bytes.
+CUresult prepare_fill(std::uint64_t destination, std::uint64_t pitch, std::uint32_t value, unsigned element_bytes,
+                      const Extent& extent, Fill& fill) noexcept;
+
 /// Checks addresses and sizes, then copies in the stream's order. Synchronous calls return when all is done.
 /// Asynchronous ones return at once where both sides are device or pinned memory; from pageable memory when the source
 /// has been read, to pageable memory when all is done (CUDA driver API, "API synchronization behavior").

@@ -1,5 +1,4 @@
-#include "softgpu/copy.hpp"
-#include "softgpu/device_attributes.hpp"
+#include "softgpu/copy_side.hpp"
 #include "softgpu/guard.hpp"
 
 /// Copies in two and three dimensions, of linear memory only: the device has no arrays.
@@ -10,52 +9,7 @@ namespace {
 constexpr CUstream kLegacy = nullptr;
 const CUstream kPerThread = CU_STREAM_PER_THREAD;
 
-/// One side of a CUDA_MEMCPY2D or CUDA_MEMCPY3D.
-struct Plan {
-  CUmemorytype type;
-  const void* host;
-  CUdeviceptr device;
-  std::uint64_t x, y, z, pitch, rows;
-};
-
-CUresult make_side(const Plan& plan, const Extent& extent, Side& side) {
-  switch (plan.type) {
-    case CU_MEMORYTYPE_HOST:
-      side.address = reinterpret_cast<std::uint64_t>(plan.host);
-      side.expect = Expect::host;
-      break;
-    case CU_MEMORYTYPE_DEVICE:
-      side.address = plan.device;
-      side.expect = Expect::device;
-      break;
-    case CU_MEMORYTYPE_UNIFIED:
-      side.address = plan.device;
-      side.expect = Expect::any;
-      break;
-    case CU_MEMORYTYPE_ARRAY:
-      return CUDA_ERROR_NOT_SUPPORTED;
-    default:
-      return CUDA_ERROR_INVALID_VALUE;
-  }
-  if (side.address == 0) return CUDA_ERROR_INVALID_VALUE;
-  // A pitch or a height of 0 means rows or planes without gaps.
-  side.pitch = plan.pitch != 0 ? plan.pitch : plan.x + extent.width;
-  const std::uint64_t rows = plan.rows != 0 ? plan.rows : plan.y + extent.height;
-  if (side.pitch < extent.width || plan.x > side.pitch - extent.width) return CUDA_ERROR_INVALID_VALUE;
-  if (extent.depth > 1 && (rows < extent.height || plan.y > rows - extent.height)) return CUDA_ERROR_INVALID_VALUE;
-  if (side.expect == Expect::device && side.pitch > limits::kMaxPitch && extent.height > 1)
-    return CUDA_ERROR_INVALID_VALUE;
-  std::uint64_t offset = 0;
-  std::uint64_t part = 0;
-  if (__builtin_mul_overflow(side.pitch, rows, &side.slice) || __builtin_mul_overflow(side.slice, plan.z, &offset) ||
-      __builtin_mul_overflow(side.pitch, plan.y, &part) || __builtin_add_overflow(offset, part, &offset) ||
-      __builtin_add_overflow(offset, plan.x, &offset) || __builtin_add_overflow(side.address, offset, &side.address)) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
-  return CUDA_SUCCESS;
-}
-
-CUresult run(CUstream handle, const Plan& to, const Plan& from, const Extent& extent, bool asynchronous) {
+CUresult run(CUstream handle, const CopySide& to, const CopySide& from, const Extent& extent, bool asynchronous) {
   return with_stream(handle, [&](Context&, Stream& stream) {
     if (extent.width == 0 || extent.height == 0 || extent.depth == 0) return CUDA_SUCCESS;
     Side destination;
@@ -79,9 +33,7 @@ CUresult copy_3d(const Parameters* plan, CUstream stream, bool asynchronous) {
   if (plan == nullptr) return with_context([](Context&) { return CUDA_ERROR_INVALID_VALUE; });
   const Parameters p = *plan;
   if (p.srcLOD != 0 || p.dstLOD != 0) return with_context([](Context&) { return CUDA_ERROR_INVALID_VALUE; });
-  return run(stream, {p.dstMemoryType, p.dstHost, p.dstDevice, p.dstXInBytes, p.dstY, p.dstZ, p.dstPitch, p.dstHeight},
-             {p.srcMemoryType, p.srcHost, p.srcDevice, p.srcXInBytes, p.srcY, p.srcZ, p.srcPitch, p.srcHeight},
-             {p.WidthInBytes, p.Height, p.Depth}, asynchronous);
+  return run(stream, destination_of(p), source_of(p), {p.WidthInBytes, p.Height, p.Depth}, asynchronous);
 }
 
 }  // namespace
