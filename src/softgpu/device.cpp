@@ -5,6 +5,8 @@
 
 #include "softgpu/device_attributes.hpp"
 #include "softgpu/memory_pool.hpp"
+#include "softgpu/ptx/brake.hpp"
+#include "softgpu/settings.hpp"
 
 namespace vgpu::softgpu {
 namespace {
@@ -16,8 +18,12 @@ constexpr std::uint64_t kPage = 4096;
 
 }  // namespace
 
-Device::Device(int device_ordinal, std::uint64_t memory_bytes)
-    : ordinal(device_ordinal), total_(memory_bytes / kPage * kPage) {}
+Device::Device(int device_ordinal, const Settings& settings)
+    : ordinal(device_ordinal),
+      total_(settings.memory_bytes / kPage * kPage),
+      brake_(settings.rate != 0 ? std::make_unique<ptx::Brake>(settings.rate) : nullptr) {}
+
+Device::~Device() = default;
 
 CUuuid Device::uuid() const noexcept {
   CUuuid uuid{};

@@ -10,12 +10,17 @@ namespace vgpu::softgpu {
 
 class Context;
 class MemoryPool;
+struct Settings;
+namespace ptx {
+class Brake;
+}
 
 /// One of the process's software GPUs: its identity, its primary context, and how much of its memory is taken. All
 /// devices share the process's addresses, its table of allocations and its CPU cores. Thread-safe.
 class Device {
  public:
-  Device(int ordinal, std::uint64_t memory_bytes);
+  Device(int ordinal, const Settings& settings);
+  ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
@@ -30,6 +35,9 @@ class Device {
   bool charge(std::uint64_t bytes) noexcept;
   void refund(std::uint64_t bytes) noexcept { used_.fetch_sub(bytes, std::memory_order_relaxed); }
 
+  /// What holds the device's launches back; null where nothing does.
+  ptx::Brake* brake() const noexcept { return brake_.get(); }
+
   std::shared_ptr<Context> primary;
   std::mutex primary_mutex;
   unsigned primary_retains = 0;  ///< guarded by primary_mutex
@@ -41,6 +49,7 @@ class Device {
 
  private:
   const std::uint64_t total_;
+  const std::unique_ptr<ptx::Brake> brake_;
   std::atomic<std::uint64_t> used_{0};
   std::mutex pool_mutex_;
   std::shared_ptr<MemoryPool> current_pool_;

@@ -18,7 +18,7 @@ std::mutex init_mutex;
 
 Driver::Driver(const Settings& of) : settings(of), memory(of.memory_bytes * of.devices) {
   for (unsigned i = 0; i < settings.devices; ++i) {
-    auto device = std::make_unique<Device>(static_cast<int>(i), settings.memory_bytes);
+    auto device = std::make_unique<Device>(static_cast<int>(i), settings);
     device->primary = std::make_shared<Context>(*device, true, 0);
     device->primary->handle = contexts.insert(device->primary);
     device->default_pool = std::make_shared<MemoryPool>(memory, *device);

@@ -25,6 +25,8 @@ CUresult result_of(ptx::Fault fault) noexcept {
       return CUDA_ERROR_LAUNCH_FAILED;
     case ptx::Fault::illegal_instruction:
       return CUDA_ERROR_ILLEGAL_INSTRUCTION;
+    case ptx::Fault::timeout:
+      return CUDA_ERROR_LAUNCH_TIMEOUT;
   }
   return CUDA_ERROR_UNKNOWN;
 }
@@ -112,6 +114,10 @@ void KernelLaunch::operator()() const noexcept {
     launch.parameters = parameters.view();
     launch.memory = &self.memory.map();
     launch.cancel = &self.cancel();
+    launch.brake = module->context().device().brake();
+    if (const unsigned seconds = self.settings.launch_timeout_seconds; seconds != 0) {
+      launch.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+    }
     const ptx::Outcome outcome = self.pool().run(launch);
     result = result_of(outcome.fault);
     if (result != CUDA_SUCCESS) {

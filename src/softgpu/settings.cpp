@@ -59,6 +59,12 @@ Settings read_settings() {
   // The devices share one window of addresses.
   const std::uint64_t most = AddressMap::kHeapBytes / settings.devices;
   if (const auto bytes = read("VGPU_SOFTGPU_MEMORY", 1024, {kLeastMemory, most}, true)) settings.memory_bytes = *bytes;
+  constexpr std::uint64_t kMostRate = std::uint64_t{1} << 50;
+  if (const auto rate = read("VGPU_SOFTGPU_RATE", 1000, {1, kMostRate}, true)) settings.rate = *rate;
+  constexpr std::uint64_t kMostSeconds = 1000000000;
+  if (const auto seconds = read("VGPU_SOFTGPU_LAUNCH_TIMEOUT", 1000, {0, kMostSeconds}, true)) {
+    settings.launch_timeout_seconds = static_cast<unsigned>(*seconds);
+  }
   return settings;
 }
 

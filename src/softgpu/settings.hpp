@@ -9,6 +9,8 @@ inline constexpr unsigned kMostDevices = 16;
 struct Settings {
   unsigned devices = 1;                                 ///< VGPU_SOFTGPU_DEVICES, 1 to kMostDevices
   std::uint64_t memory_bytes = std::uint64_t{4} << 30;  ///< VGPU_SOFTGPU_MEMORY: of each device, with a suffix K, M, G
+  std::uint64_t rate = 0;               ///< VGPU_SOFTGPU_RATE: lane-instructions a second of each device; 0: no limit
+  unsigned launch_timeout_seconds = 0;  ///< VGPU_SOFTGPU_LAUNCH_TIMEOUT: of each launch; 0: none
 };
 
 /// A value that can't be used is logged as a warning and the default taken, so that no variable makes a program fail.

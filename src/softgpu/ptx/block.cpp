@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "softgpu/ptx/lanes.hpp"
 #include "softgpu/ptx/warp_internal.hpp"
@@ -108,7 +109,9 @@ Block::Status Block::run(std::uint32_t slice) {
   bool advanced = false;
   for (u32 i = 0; i < grid->warps; ++i) {
     Warp& w = *warps[i];
-    switch (run_warp(w, slice)) {
+    const Stop stop = run_warp(w, slice);
+    lane_instructions += std::exchange(w.lane_instructions, 0);
+    switch (stop) {
       case Stop::finished:
         ++finished;
         break;

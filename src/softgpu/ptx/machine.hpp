@@ -74,7 +74,8 @@ struct Warp {
   std::uint32_t fragment_count = 0;
   std::uint32_t current = 0;
   std::uint64_t stamp = 0;
-  bool rotating = false;  ///< the fragments run in turn, so that the one that waited longest gets on
+  std::uint64_t lane_instructions = 0;  ///< since its block took them over
+  bool rotating = false;                ///< the fragments run in turn, so that the one that waited longest gets on
   std::vector<std::unique_ptr<Frame>> frames;  ///< all of them
   std::vector<Frame*> free_frames;
   std::size_t frame_bytes = 0;
@@ -128,6 +129,7 @@ struct Block {
   std::vector<std::uint32_t> arrived;  ///< lanes, for barrier b and warp w at [b * warps + w]
   std::uint32_t next_warp = 0;
   Outcome outcome;
+  std::uint64_t lane_instructions = 0;  ///< since the pool took them over
 
   void start(Grid& owner, std::uint64_t block_index);
   enum class Status : std::uint8_t { running, finished, faulted };

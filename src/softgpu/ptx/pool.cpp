@@ -1,12 +1,15 @@
 #include <sched.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <list>
 #include <mutex>
 #include <thread>
+#include <utility>
 
+#include "softgpu/ptx/brake.hpp"
 #include "softgpu/ptx/machine.hpp"
 
 namespace vgpu::softgpu::ptx {
@@ -22,6 +25,12 @@ constexpr auto kCooperativeQuantum = std::chrono::microseconds(100);
 /// Started blocks of a launch that are kept while others get a turn. Blocks of a plain launch may wait for each other
 /// too, as far as a GPU holds them at the same time.
 constexpr std::size_t kResidentBlocks = 256;
+/// A launch that a brake holds back is looked at this often, for it may be cancelled.
+constexpr auto kHold = std::chrono::milliseconds(5);
+
+bool cancelled(const Launch& launch) noexcept {
+  return launch.cancel != nullptr && launch.cancel->load(std::memory_order_relaxed);
+}
 
 /// A launch in progress. Guarded by the pool's mutex, but for the blocks that a thread has taken out.
 struct Job {
@@ -34,6 +43,9 @@ struct Job {
   bool prefer_fresh = false;
   std::deque<std::unique_ptr<Block>> suspended;
   std::vector<std::unique_ptr<Block>> spare;
+  std::uint64_t lane_instructions = 0;
+  std::uint32_t slice = kSlice;
+  Clock::time_point held_until = Clock::time_point::min();  ///< by the launch's brake
   Outcome outcome;
   std::condition_variable changed;  ///< the caller of run() waits here
 
@@ -42,6 +54,16 @@ struct Job {
     return fresh_left() && (grid.launch->cooperative || resident < kResidentBlocks || suspended.empty());
   }
   bool has_work() const noexcept { return !stop && (fresh_left() || !suspended.empty()); }
+  /// Counts what a block has run. With a brake the launch goes on when the device would have done it.
+  void charge(std::uint64_t count) noexcept {
+    lane_instructions += count;
+    if (grid.launch->brake != nullptr) held_until = grid.launch->brake->charge(count);
+  }
+  bool held(Clock::time_point now) const noexcept {
+    return now < held_until && now < grid.launch->deadline && !cancelled(*grid.launch);
+  }
+  bool held() const noexcept { return grid.launch->brake != nullptr && held(Clock::now()); }
+  Clock::time_point next_look() const noexcept { return std::min(held_until, Clock::now() + kHold); }
   bool complete() const noexcept { return running == 0 && (stop || finished == grid.blocks); }
 };
 
@@ -65,7 +87,8 @@ class PoolImpl final : public Pool {
   void work();
   /// Takes one block of the job and runs it for a while. The lock is released meanwhile.
   void serve(Job& job, std::unique_lock<std::mutex>& lock);
-  Job* pick();
+  /// The job to serve next. Null if there is none; then `look` is when to ask again, at the latest.
+  Job* pick(Clock::time_point& look);
   std::unique_ptr<Block> take(Job& job, bool& fresh, std::uint64_t& index);
   /// Runs a block until it ends, faults, is cancelled or should give way. True if it can go on later.
   bool run_block(Job& job, Block& block);
@@ -78,10 +101,15 @@ class PoolImpl final : public Pool {
   std::vector<std::thread> threads_;
 };
 
-Job* PoolImpl::pick() {
+Job* PoolImpl::pick(Clock::time_point& look) {
+  look = Clock::time_point::max();
   for (auto it = jobs_.begin(); it != jobs_.end(); ++it) {
     Job* job = *it;
     if (!job->has_work()) continue;
+    if (job->held()) {
+      look = std::min(look, job->next_look());
+      continue;
+    }
     jobs_.splice(jobs_.end(), jobs_, it);
     return job;
   }
@@ -111,15 +139,18 @@ bool PoolImpl::run_block(Job& job, Block& block) {
   const auto quantum = launch.cooperative ? std::chrono::duration_cast<Clock::duration>(kCooperativeQuantum)
                                           : std::chrono::duration_cast<Clock::duration>(kQuantum);
   const auto end = Clock::now() + quantum;
+  const auto give_up = [&](Fault fault, const char* why) {
+    block.outcome.fault = fault;
+    block.outcome.kernel = job.grid.function->name;
+    block.outcome.detail = why;
+    return false;
+  };
   for (;;) {
-    if (launch.cancel != nullptr && launch.cancel->load(std::memory_order_relaxed)) {
-      block.outcome.fault = Fault::cancelled;
-      block.outcome.kernel = job.grid.function->name;
-      block.outcome.detail = "the launch was cancelled";
-      return false;
-    }
-    if (block.run(kSlice) != Block::Status::running) return false;
-    if (Clock::now() >= end) return true;
+    if (cancelled(launch)) return give_up(Fault::cancelled, "the launch was cancelled");
+    if (block.run(job.slice) != Block::Status::running) return false;
+    const auto now = Clock::now();
+    if (now >= launch.deadline) return give_up(Fault::timeout, "the launch took longer than its limit");
+    if (now >= end || launch.brake != nullptr) return true;
   }
 }
 
@@ -129,11 +160,13 @@ void PoolImpl::serve(Job& job, std::unique_lock<std::mutex>& lock) {
   std::unique_ptr<Block> block = take(job, fresh, index);
   lock.unlock();
   bool goes_on = false;
+  std::uint64_t executed = 0;
   Outcome failure;
   try {
     if (block == nullptr) block = std::make_unique<Block>();
     if (fresh) block->start(job.grid, index);
     goes_on = run_block(job, *block);
+    executed = std::exchange(block->lane_instructions, 0);
     if (block->outcome.fault != Fault::none) failure = std::move(block->outcome);
   } catch (const std::bad_alloc&) {
     failure.fault = Fault::trap;
@@ -143,6 +176,7 @@ void PoolImpl::serve(Job& job, std::unique_lock<std::mutex>& lock) {
   }
   lock.lock();
   --job.running;
+  job.charge(executed);
   if (failure.fault != Fault::none) {
     if (job.outcome.fault == Fault::none) job.outcome = std::move(failure);
     job.stop = true;
@@ -160,8 +194,11 @@ void PoolImpl::serve(Job& job, std::unique_lock<std::mutex>& lock) {
 void PoolImpl::work() {
   std::unique_lock lock(mutex_);
   while (!ending_) {
-    if (Job* job = pick()) {
+    Clock::time_point look;
+    if (Job* job = pick(look)) {
       serve(*job, lock);
+    } else if (look != Clock::time_point::max()) {
+      wake_.wait_until(lock, look);
     } else {
       wake_.wait(lock);
     }
@@ -172,18 +209,34 @@ Outcome PoolImpl::run(const Launch& launch) {
   Job job;
   if (Outcome refused = open_grid(launch, job.grid); refused.fault != Fault::none) return refused;
   job.grid.id = next_grid_.fetch_add(1, std::memory_order_relaxed);
+  if (launch.brake != nullptr) {
+    // About a millisecond's worth, so that launches that share the rate take turns.
+    const std::uint64_t worth = launch.brake->rate() / 1000 / job.grid.threads;
+    job.slice = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(worth, 16, kSlice));
+  }
   std::unique_lock lock(mutex_);
+  if (launch.brake != nullptr) launch.brake->begin(Clock::now());
   jobs_.push_back(&job);
   // The caller works too: a single block needs no other thread, so its launch costs no hand-over.
   if (job.grid.blocks > 1) wake_.notify_all();
   while (!job.complete()) {
-    if (job.has_work()) {
+    if (job.has_work() && !job.held()) {
       serve(job, lock);
+    } else if (job.has_work()) {
+      job.changed.wait_until(lock, job.next_look());
     } else {
       job.changed.wait(lock, [&] { return job.complete() || job.has_work(); });
     }
   }
   jobs_.remove(&job);
+  while (job.outcome.fault == Fault::none && job.held()) job.changed.wait_until(lock, job.next_look());
+  if (job.outcome.fault == Fault::none && job.held_until > launch.deadline && Clock::now() >= launch.deadline) {
+    job.outcome.fault = Fault::timeout;
+    job.outcome.kernel = job.grid.function->name;
+    job.outcome.detail = "the launch took longer than its limit";
+  }
+  if (launch.brake != nullptr) launch.brake->end();
+  job.outcome.lane_instructions = job.lane_instructions;
   return std::move(job.outcome);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -16,6 +17,8 @@ class AddressMap;
 /// once (its variables get addresses), and its kernels are then run any number of times, by any number of threads at
 /// once. Instruction set: PTX ISA 9.0 (docs.nvidia.com/cuda/parallel-thread-execution), as far as decode.cpp lists it.
 namespace vgpu::softgpu::ptx {
+
+class Brake;
 
 /// Why a text was refused. Lines and columns count from 1.
 struct Diagnostic {
@@ -82,6 +85,7 @@ enum class Fault : std::uint8_t {
   assertion,            ///< CUDA_ERROR_ASSERT
   trap,                 ///< CUDA_ERROR_LAUNCH_FAILED
   illegal_instruction,  ///< CUDA_ERROR_ILLEGAL_INSTRUCTION
+  timeout,              ///< CUDA_ERROR_LAUNCH_TIMEOUT: the deadline passed
   cancelled,            ///< the cancel flag was set
 };
 
@@ -91,6 +95,9 @@ struct Outcome {
   std::string kernel;
   unsigned line = 0;   ///< of the PTX text
   std::string detail;  ///< for the log: block, thread, instruction
+  /// Instructions that were run, each times the lanes that took part. Lanes whose guard was false count: a GPU spends
+  /// the same time on them.
+  std::uint64_t lane_instructions = 0;
 };
 
 struct Launch {
@@ -103,6 +110,9 @@ struct Launch {
   const AddressMap* memory = nullptr;
   const std::atomic<bool>* cancel =
       nullptr;  ///< looked at often enough that a run ends within about 10 ms; may be null
+  /// When the run ends with Fault::timeout, looked at as often.
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+  Brake* brake = nullptr;  ///< holds the launch back; may be null
 };
 
 /// Runs the blocks of launches on the CPU's cores. One pool serves all streams of a process.

@@ -38,7 +38,15 @@ Step run_straight(Warp& w, Fragment& f, u32 meeting, u32& left, u32& patience) {
   u32 mask = f.mask;
   const u32 granted = many ? std::min(left, patience) : left;
   u32 budget = granted;
+  u32 counted = 0;
+  // Counted by stretches that the same lanes ran, not by instructions.
+  const auto count = [&] {
+    const u32 used = granted - budget;
+    w.lane_instructions += u64{used - counted} * static_cast<u32>(std::popcount(mask));
+    counted = used;
+  };
   const auto account = [&](Step step) {
+    count();
     const u32 used = granted - budget;
     left -= used;
     if (many) patience -= used;
@@ -109,6 +117,8 @@ Step run_straight(Warp& w, Fragment& f, u32 meeting, u32& left, u32& patience) {
         break;
       case Flow::yield:
         f.pc = pc + 1;
+        count();
+        counted = granted;
         budget = 0;
         return account(w.fragment_count > 1 ? Step::impatient : Step::slice);
       case Flow::plain:
@@ -120,6 +130,7 @@ Step run_straight(Warp& w, Fragment& f, u32 meeting, u32& left, u32& patience) {
     if (f.state != Fragment::State::ready) return account(Step::choose);
     code = f.frame->function->code.data();
     pc = f.pc;
+    count();
     mask = f.mask;
   }
 }
