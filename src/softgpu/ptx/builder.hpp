@@ -181,6 +181,8 @@ bool decode_atomic(Builder& b, Words& w);
 bool decode_control(Builder& b, Words& w);
 bool decode_warp(Builder& b, Words& w);
 bool decode_async(Builder& b, Words& w);
+bool decode_texture(Builder& b, Words& w);
+bool decode_surface(Builder& b, Words& w);
 
 /// Handlers that the builder itself needs.
 Handler extension_handler(Type narrow) noexcept;  ///< 32-bit operand to 64-bit operand

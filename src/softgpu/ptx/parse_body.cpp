@@ -158,7 +158,8 @@ bool Parser::operand(ast::Operand& out, unsigned depth) {
   if (accept('[')) return address(out);
   if (accept('{')) {
     out.kind = ast::Operand::Kind::vector;
-    return operand_list(out.items, '}', depth + 1) && expect('}');
+    if (!operand_list(out.items, '}', depth + 1) || !expect('}')) return false;
+    return !accept('|') || name(out.second);  // {...}|p of a texture fetch
   }
   if (accept('(')) {
     out.kind = ast::Operand::Kind::list;

@@ -130,6 +130,8 @@ class Lines {
   std::size_t capacity_ = 0;
 };
 
+struct ImageAccess;
+
 struct Function {
   std::string name;
   bool entry = false;
@@ -141,6 +143,7 @@ struct Function {
   std::vector<Fixup> fixups;
   std::vector<CallSite> calls;
   std::vector<std::vector<std::uint32_t>> tables;
+  std::vector<std::shared_ptr<ImageAccess>> images;  ///< operands of texture and surface instructions
   std::vector<std::uint32_t> callees;
   bool calls_indirectly = false;
   bool uses_grid_workspace = false;

@@ -19,6 +19,7 @@ class AddressMap;
 namespace vgpu::softgpu::ptx {
 
 class Brake;
+class ResourceTable;
 
 /// Why a text was refused. Lines and columns count from 1.
 struct Diagnostic {
@@ -108,6 +109,7 @@ struct Launch {
   bool cooperative = false;               ///< all blocks are resident together: grid sync works
   std::span<const std::byte> parameters;  ///< packed as KernelInfo::parameters says; alive until run() returns
   const AddressMap* memory = nullptr;
+  const ResourceTable* resources = nullptr;  ///< textures and surfaces; may be null: every handle is bad then
   const std::atomic<bool>* cancel =
       nullptr;  ///< looked at often enough that a run ends within about 10 ms; may be null
   /// When the run ends with Fault::timeout, looked at as often.
