@@ -105,7 +105,7 @@ template <class M>
   const auto* b = slots<T>(w, in.b);
   const auto* c = slots<T>(w, in.c);
   if (mask == kAllLanes) {
-#pragma GCC ivdep
+    VGPU_LANES_INDEPENDENT
     for (u32 i = 0; i < kLanes; ++i) {
       T value;
       if constexpr (sizeof(T) == 4) {

@@ -7,6 +7,15 @@
 #include "softgpu/ptx/machine.hpp"
 
 /// How handlers walk over the lanes of their operands. The inner loops are plain, so that the compiler vectorises them.
+
+/// Before a loop over lanes: a result may lie where an operand does, but lane upon lane, so no lane reads what another
+/// writes.
+#if defined(__clang__)
+#define VGPU_LANES_INDEPENDENT
+#else
+#define VGPU_LANES_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 namespace vgpu::softgpu::ptx {
 
 using u8 = std::uint8_t;
@@ -52,7 +61,7 @@ template <class T>
 template <class F>
 [[gnu::always_inline]] inline void each_lane(u32 mask, F f) {
   if (mask == kAllLanes) {
-#pragma GCC ivdep
+    VGPU_LANES_INDEPENDENT
     for (u32 i = 0; i < kLanes; ++i) f(i);
   } else {
     for (u32 rest = mask; rest != 0; rest &= rest - 1) f(static_cast<u32>(std::countr_zero(rest)));
