@@ -68,6 +68,7 @@ void Context::activate() {
 void Context::deactivate() {
   active_.store(false, std::memory_order_release);
   synchronize();
+  forget_peers();
   driver().destroy_objects_of(*this);
   std::vector<std::shared_ptr<Stream>> streams;
   {

@@ -58,6 +58,11 @@ class Context : public std::enable_shared_from_this<Context> {
   std::vector<Point> pending();
   void synchronize();
 
+  /// Opens the memory of another device's context to this one's kernels, or closes it again.
+  CUresult enable_peer(const std::shared_ptr<Context>& peer);
+  CUresult disable_peer(const std::shared_ptr<Context>& peer);
+  void forget_peers();
+
   CUresult get_limit(CUlimit limit, std::size_t& value) const;
   CUresult set_limit(CUlimit limit, std::size_t value);
 
@@ -71,6 +76,7 @@ class Context : public std::enable_shared_from_this<Context> {
   std::mutex lists_mutex_;
   std::vector<std::shared_ptr<Stream>> non_blocking_;
   std::vector<std::shared_ptr<Stream>> retired_;
+  std::vector<std::shared_ptr<Context>> peers_;  // whose memory is open to this one
   std::array<std::atomic<std::size_t>, 10> limits_;
 };
 

@@ -248,18 +248,3 @@ CUresult CUDAAPI cuCtxGetStreamPriorityRange(int* least, int* greatest) {
 CUresult CUDAAPI cuCtxResetPersistingL2Cache() {
   return with_context([](Context&) { return CUDA_SUCCESS; });
 }
-
-CUresult CUDAAPI cuCtxEnablePeerAccess(CUcontext peer, unsigned int flags) {
-  return with_context([&](Context& context) {
-    if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
-    const auto other = driver().contexts.find(peer);
-    if (other == nullptr || other.get() == &context) return CUDA_ERROR_INVALID_CONTEXT;
-    return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
-  });
-}
-
-CUresult CUDAAPI cuCtxDisablePeerAccess(CUcontext peer) {
-  return with_context([&](Context&) {
-    return driver().contexts.find(peer) == nullptr ? CUDA_ERROR_INVALID_CONTEXT : CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
-  });
-}

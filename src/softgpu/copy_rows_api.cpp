@@ -33,6 +33,16 @@ CUresult copy_3d(const Parameters* plan, CUstream stream, bool asynchronous) {
   if (plan == nullptr) return with_context([](Context&) { return CUDA_ERROR_INVALID_VALUE; });
   const Parameters p = *plan;
   if (p.srcLOD != 0 || p.dstLOD != 0) return with_context([](Context&) { return CUDA_ERROR_INVALID_VALUE; });
+  if constexpr (std::is_same_v<Parameters, CUDA_MEMCPY3D_PEER>) {
+    const CUresult error = with_context([&](Context&) {
+      const auto good = [](CUmemorytype type, CUcontext context) {
+        return type == CU_MEMORYTYPE_HOST || driver().contexts.find(context) != nullptr;
+      };
+      return good(p.dstMemoryType, p.dstContext) && good(p.srcMemoryType, p.srcContext) ? CUDA_SUCCESS
+                                                                                        : CUDA_ERROR_INVALID_CONTEXT;
+    });
+    if (error != CUDA_SUCCESS) return error;
+  }
   return run(stream, destination_of(p), source_of(p), {p.WidthInBytes, p.Height, p.Depth}, asynchronous);
 }
 

@@ -167,23 +167,6 @@ CUresult CUDAAPI cuDeviceGetByPCIBusId(CUdevice* device, const char* id) {
   });
 }
 
-CUresult CUDAAPI cuDeviceCanAccessPeer(int* can_access, CUdevice device, CUdevice peer) {
-  return with_driver([&](Driver&) {
-    if (can_access == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (device != 0 || peer != 0) return CUDA_ERROR_INVALID_DEVICE;
-    *can_access = 0;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuDeviceGetP2PAttribute(int* value, CUdevice_P2PAttribute, CUdevice source, CUdevice destination) {
-  return with_driver([&](Driver&) {
-    if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (source != 0 || destination != 0) return CUDA_ERROR_INVALID_DEVICE;
-    return CUDA_ERROR_INVALID_DEVICE;  // both are the same device
-  });
-}
-
 CUresult CUDAAPI cuDeviceGetExecAffinitySupport(int* supported, CUexecAffinityType type, CUdevice device) {
   return with_driver([&](Driver&) {
     if (supported == nullptr || type < CU_EXEC_AFFINITY_TYPE_SM_COUNT || type >= CU_EXEC_AFFINITY_TYPE_MAX) {

@@ -16,7 +16,7 @@ std::mutex init_mutex;
 
 }  // namespace
 
-Driver::Driver(const Settings& of) : settings(of), memory(of.memory_bytes * of.devices) {
+Driver::Driver(const Settings& of) : settings(of), memory(of.memory_bytes * of.devices, of.devices) {
   for (unsigned i = 0; i < settings.devices; ++i) {
     auto device = std::make_unique<Device>(static_cast<int>(i), settings);
     device->primary = std::make_shared<Context>(*device, true, 0);

@@ -121,6 +121,8 @@ VGPU_CUDA_EXPORT CUresult CUDAAPI cuEventElapsedTime_v2(float* milliseconds, CUe
     const auto second = driver().events.find(end);
     if (first == nullptr || second == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (!first->timed() || !second->timed()) return CUDA_ERROR_INVALID_HANDLE;
+    // Times of two devices can't be compared (CUDA C++ Programming Guide, "Stream and Event Behavior").
+    if (&first->context().device() != &second->context().device()) return CUDA_ERROR_INVALID_HANDLE;
     if (!first->recorded() || !second->recorded()) return CUDA_ERROR_INVALID_HANDLE;
     if (!first->point().done() || !second->point().done()) return CUDA_ERROR_NOT_READY;
     const auto from = static_cast<std::int64_t>(first->time());

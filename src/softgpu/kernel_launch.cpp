@@ -112,7 +112,7 @@ void KernelLaunch::operator()() const noexcept {
     launch.dynamic_shared_bytes = shape.dynamic_shared;
     launch.cooperative = shape.cooperative;
     launch.parameters = parameters.view();
-    launch.memory = &self.memory.map();
+    launch.memory = &self.memory.map_of(module->context().device());
     launch.cancel = &self.cancel();
     launch.brake = module->context().device().brake();
     if (const unsigned seconds = self.settings.launch_timeout_seconds; seconds != 0) {

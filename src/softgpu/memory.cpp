@@ -8,7 +8,65 @@
 
 namespace vgpu::softgpu {
 
-Memory::Memory(std::uint64_t total_bytes) : heap_(total_bytes) {}
+Memory::Memory(std::uint64_t total_bytes, unsigned devices)
+    : opened_(devices, std::vector<unsigned>(devices, 0)), heap_(total_bytes) {
+  for (unsigned i = 0; devices > 1 && i < devices; ++i) device_maps_.push_back(std::make_unique<AddressMap>());
+}
+
+const AddressMap& Memory::map_of(const Device& device) const noexcept {
+  return device_maps_.empty() ? map_ : *device_maps_[static_cast<std::size_t>(device.ordinal)];
+}
+
+bool Memory::visible(const Allocation& allocation, std::size_t device) const {
+  const auto owner = static_cast<std::size_t>(allocation.device->ordinal);
+  if (owner == device) return true;
+  return allocation.pool != nullptr ? allocation.pool->open_to(device) : opened_[device][owner] != 0;
+}
+
+bool Memory::mark(const Allocation& allocation, bool accessible) {
+  const std::uint64_t address = allocation.address;
+  if (allocation.on_device()) {
+    map_.mark_heap(address, allocation.reserved, accessible);
+    for (std::size_t i = 0; i < device_maps_.size(); ++i) {
+      if (!accessible || visible(allocation, i)) device_maps_[i]->mark_heap(address, allocation.reserved, accessible);
+    }
+    return true;
+  }
+  // All maps hold the same host ranges, so where one has room the others have.
+  if (accessible && !map_.add_host(address, allocation.bytes)) return false;
+  if (!accessible) map_.remove_host(address);
+  for (const auto& map : device_maps_) {
+    if (accessible) {
+      map->add_host(address, allocation.bytes);
+    } else {
+      map->remove_host(address);
+    }
+  }
+  return true;
+}
+
+template <class Predicate>
+void Memory::mark_again(std::size_t device, Predicate concerned) {
+  for (const auto& [address, allocation] : allocations_) {
+    if (!allocation.on_device() || !concerned(allocation)) continue;
+    device_maps_[device]->mark_heap(address, allocation.reserved, visible(allocation, device));
+  }
+}
+
+void Memory::set_peer_access(const Device& device, const Device& peer, bool open) {
+  const std::lock_guard lock(mutex_);
+  unsigned& count = opened_[static_cast<std::size_t>(device.ordinal)][static_cast<std::size_t>(peer.ordinal)];
+  open ? ++count : --count;
+  mark_again(static_cast<std::size_t>(device.ordinal),
+             [&](const Allocation& it) { return it.device == &peer && it.pool == nullptr; });
+}
+
+void Memory::set_pool_access(MemoryPool& pool, const Device& device, bool open) {
+  const std::lock_guard lock(mutex_);
+  const auto ordinal = static_cast<std::size_t>(device.ordinal);
+  pool.open_to(ordinal, open);
+  if (!device_maps_.empty()) mark_again(ordinal, [&](const Allocation& it) { return it.pool.get() == &pool; });
+}
 
 std::optional<std::uint64_t> Memory::reserve(Device& device, std::uint64_t bytes) {
   const std::uint64_t charged = Heap::rounded(bytes);
@@ -40,12 +98,8 @@ bool Memory::enter(Allocation allocation) {
   if (holder(address) != allocations_.end()) return false;
   allocation.id = next_id_++;
   if (allocation.device == nullptr) allocation.device = &allocation.context->device();
-  const bool on_device = allocation.on_device();
-  const std::uint64_t reserved = allocation.reserved;
   const auto entered = allocations_.emplace(address, std::move(allocation)).first;
-  if (on_device) {
-    map_.mark_heap(address, reserved, true);
-  } else if (!map_.add_host(address, bytes)) {
+  if (!mark(entered->second, true)) {
     allocations_.erase(entered);
     return false;
   }
@@ -58,11 +112,7 @@ std::optional<Allocation> Memory::take(std::uint64_t address, const std::functio
   if (found == allocations_.end() || !allowed(found->second)) return std::nullopt;
   Allocation allocation = std::move(found->second);
   allocations_.erase(found);
-  if (allocation.on_device()) {
-    map_.mark_heap(address, allocation.reserved, false);
-  } else {
-    map_.remove_host(address);
-  }
+  mark(allocation, false);
   return allocation;
 }
 

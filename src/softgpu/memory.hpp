@@ -45,9 +45,16 @@ struct Allocation {
 /// in step. Thread-safe.
 class Memory {
  public:
-  explicit Memory(std::uint64_t total_bytes);
+  Memory(std::uint64_t total_bytes, unsigned devices);
 
+  /// All that is allocated.
   const AddressMap& map() const noexcept { return map_; }
+  /// What the kernels of a device may touch: host memory, its own, and what other devices opened to it.
+  const AddressMap& map_of(const Device& device) const noexcept;
+  /// Opens the memory of `peer`, but that of pools, to the kernels of `device`, or closes it. Calls are counted.
+  void set_peer_access(const Device& device, const Device& peer, bool open);
+  /// Opens a pool's memory to the kernels of another device, or closes it.
+  void set_pool_access(MemoryPool& pool, const Device& device, bool open);
 
   /// Takes memory of a device from the heap, without making it accessible; nothing if there is not enough. It is zero.
   std::optional<std::uint64_t> reserve(Device& device, std::uint64_t bytes);
@@ -74,10 +81,16 @@ class Memory {
   bool begin_free(std::uint64_t address, std::shared_ptr<MemoryPool>& pool);
 
  private:
+  bool visible(const Allocation& allocation, std::size_t device) const;
+  bool mark(const Allocation& allocation, bool accessible);
+  template <class Predicate>
+  void mark_again(std::size_t device, Predicate concerned);
   std::map<std::uint64_t, Allocation>::const_iterator holder(std::uint64_t address) const;
 
   mutable std::shared_mutex mutex_;
   AddressMap map_;
+  std::vector<std::unique_ptr<AddressMap>> device_maps_;  // by ordinal; none where there is one device
+  std::vector<std::vector<unsigned>> opened_;             // by device and peer: how many contexts opened it
   Heap heap_;
   std::map<std::uint64_t, Allocation> allocations_;
   std::uint64_t next_id_ = 1;

@@ -146,24 +146,33 @@ CUresult CUDAAPI cuMemPoolSetAttribute(CUmemoryPool handle, CUmemPool_attribute 
 }
 
 CUresult CUDAAPI cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc* descriptions, size_t count) {
-  return with_pool(handle, [&](const std::shared_ptr<MemoryPool>&) {
+  return with_pool(handle, [&](const std::shared_ptr<MemoryPool>& pool) {
     if (count != 0 && descriptions == nullptr) return CUDA_ERROR_INVALID_VALUE;
     for (std::size_t i = 0; i < count; ++i) {
       if (descriptions[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
-      if (descriptions[i].location.id != 0) return CUDA_ERROR_INVALID_DEVICE;
-      // The device that a pool is on can't lose its access.
-      if (descriptions[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) return CUDA_ERROR_INVALID_VALUE;
+      if (const CUresult error = check_device(descriptions[i].location.id); error != CUDA_SUCCESS) return error;
+      const CUmemAccess_flags flags = descriptions[i].flags;
+      const bool own = descriptions[i].location.id == pool->device().ordinal;
+      // The device that a pool is on can't lose its access, and no device can be held to reading.
+      if (flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE && (own || flags != CU_MEM_ACCESS_FLAGS_PROT_NONE)) {
+        return CUDA_ERROR_INVALID_VALUE;
+      }
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      driver().memory.set_pool_access(*pool, driver().device(descriptions[i].location.id),
+                                      descriptions[i].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
     }
     return CUDA_SUCCESS;
   });
 }
 
 CUresult CUDAAPI cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool handle, CUmemLocation* location) {
-  return with_pool(handle, [&](const std::shared_ptr<MemoryPool>&) {
+  return with_pool(handle, [&](const std::shared_ptr<MemoryPool>& pool) {
     if (flags == nullptr || location == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (location->type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
-    if (location->id != 0) return CUDA_ERROR_INVALID_DEVICE;
-    *flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+    if (const CUresult error = check_device(location->id); error != CUDA_SUCCESS) return error;
+    *flags = pool->open_to(static_cast<std::size_t>(location->id)) ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+                                                                   : CU_MEM_ACCESS_FLAGS_PROT_NONE;
     return CUDA_SUCCESS;
   });
 }

@@ -4,15 +4,25 @@
 #include <utility>
 #include <vector>
 
+#include "softgpu/device.hpp"
 #include "softgpu/heap.hpp"
 #include "softgpu/memory.hpp"
 
 namespace vgpu::softgpu {
 
 MemoryPool::MemoryPool(Memory& memory, Device& device, std::uint64_t max_bytes)
-    : memory_(memory), device_(device), max_bytes_(max_bytes) {}
+    : memory_(memory), device_(device), open_(1u << device.ordinal), max_bytes_(max_bytes) {}
 
 MemoryPool::~MemoryPool() { trim(0); }
+
+void MemoryPool::open_to(std::size_t ordinal, bool open) noexcept {
+  const std::uint32_t bit = 1u << ordinal;
+  if (open) {
+    open_.fetch_or(bit, std::memory_order_relaxed);
+  } else {
+    open_.fetch_and(~bit, std::memory_order_relaxed);
+  }
+}
 
 MemoryPool::Range MemoryPool::get(std::uint64_t bytes) {
   const std::uint64_t wanted = Heap::rounded(bytes);

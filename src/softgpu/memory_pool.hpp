@@ -23,6 +23,11 @@ class MemoryPool {
 
   CUmemoryPool handle = nullptr;
   Device& device() const noexcept { return device_; }
+  /// Whether kernels of the device may use its memory; changed by Memory::set_pool_access.
+  bool open_to(std::size_t ordinal) const noexcept {
+    return (open_.load(std::memory_order_relaxed) >> ordinal & 1) != 0;
+  }
+  void open_to(std::size_t ordinal, bool open) noexcept;
 
   struct Range {
     std::uint64_t address = 0;  ///< 0: not enough memory
@@ -43,6 +48,7 @@ class MemoryPool {
  private:
   Memory& memory_;
   Device& device_;
+  std::atomic<std::uint32_t> open_;  // a bit for each device
   const std::uint64_t max_bytes_;
   std::mutex mutex_;
   std::multimap<std::uint64_t, std::uint64_t> kept_;  // size to address
