@@ -181,6 +181,8 @@ bool decode_atomic(Builder& b, Words& w);
 bool decode_control(Builder& b, Words& w);
 bool decode_warp(Builder& b, Words& w);
 bool decode_async(Builder& b, Words& w);
+bool decode_pack(Builder& b, Words& w);
+bool decode_video(Builder& b, Words& w);
 bool decode_texture(Builder& b, Words& w);
 bool decode_surface(Builder& b, Words& w);
 

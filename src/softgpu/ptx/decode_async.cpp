@@ -10,6 +10,13 @@ namespace {
 
 void nothing(Warp&, const Insn&, u32) {}
 
+/// d: as many bytes as imm says, none where the predicate a is true.
+void bytes_unless(Warp& w, const Insn& in, u32 mask) {
+  u32* d = slots<u32>(w, in.d);
+  const u32 ignored = predicate(w, in.a);
+  each_lane(mask, [&](u32 i) { d[i] = (ignored >> i & 1) != 0 ? 0 : static_cast<u32>(in.imm); });
+}
+
 /// a: shared address, b: global address, c: bytes to take from the source (kNoRef: all), count: bytes to write; what is
 /// not taken becomes zero. imm and e's bits: the offsets of the two addresses.
 void copy(Warp& w, const Insn& in, u32 mask) {
@@ -42,6 +49,8 @@ bool decode_async(Builder& b, Words& w) {
   const auto& in = w.instruction();
   if (in.opcode == "mbarrier") return decode_mbarrier(b, w);
   if (in.opcode != "cp" || !w.take("async")) return false;
+  if (w.take("bulk")) return decode_bulk(b, w);
+  if (w.take("mbarrier")) return decode_async_arrival(b, w);
   if (w.take("commit_group") || w.take("wait_group") || w.take("wait_all")) {
     b.emit(nothing);
     return true;
@@ -50,7 +59,10 @@ bool decode_async(Builder& b, Words& w) {
   b.need(w.take("shared") || w.take("shared::cta"), "expected .shared");
   b.need(w.take("global"), "expected .global");
   for (const std::string_view hint : {"L2::64B", "L2::128B", "L2::256B"}) w.take(hint);
-  b.need(in.operands.size() == 3 || in.operands.size() == 4, "wrong number of operands");
+  // A cache policy changes nothing that a program can see.
+  const bool with_policy = w.take("L2::cache_hint");
+  const std::size_t count = in.operands.size() - (with_policy && !in.operands.empty() ? 1 : 0);
+  b.need(count == 3 || count == 4, "wrong number of operands");
   const Address to = b.address(in.operands[0]);
   const Address from = b.address(in.operands[1]);
   b.need(to.kind == Address::Kind::computed && from.kind == Address::Kind::computed && from.wide,
@@ -61,8 +73,12 @@ bool decode_async(Builder& b, Words& w) {
   const auto offset = static_cast<s64>(from.offset);
   b.need(offset >= INT32_MIN && offset <= INT32_MAX, "the offset is too large");
   Ref size = kNoRef;
-  if (in.operands.size() == 4) {
-    b.need(b.register_type(in.operands[3]) != Type::pred, "a predicate is not carried here");
+  if (count == 4 && b.register_type(in.operands[3]) == Type::pred) {
+    // A true predicate says that the source is not to be read.
+    const Ref ignored = b.read_predicate(in.operands[3]);
+    size = b.temporary(false);
+    b.emit(bytes_unless, size, ignored).imm = bytes;
+  } else if (count == 4) {
     size = b.read(in.operands[3], Type::u32);
   }
   Insn& insn = b.emit(copy, kNoRef, to.ref, from.ref, size);

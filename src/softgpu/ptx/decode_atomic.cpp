@@ -81,22 +81,29 @@ u32 pair_step(u32 old, u32 value) noexcept {
 template <class T, auto F, Space S>
 void replace(Warp& w, const Insn& in, u32 mask) {
   Lanes at;
-  const Ref values[4] = {in.b, in.c, kNoRef, kNoRef};
-  const Ref olds[4] = {in.d, in.e, kNoRef, kNoRef};
-  if (!locate<S>(w, in, mask, in.count * static_cast<u32>(sizeof(T)), true, at)) return;
-  for (u32 k = 0; k < in.count && k < 2; ++k) {
-    const auto* b = slots<T>(w, values[k]);
-    SlotOf<T>* d = olds[k] != kNoRef ? slots<T>(w, olds[k]) : nullptr;
-    for (u32 rest = mask; rest != 0; rest &= rest - 1) {
-      const auto i = static_cast<u32>(std::countr_zero(rest));
-      T* to = reinterpret_cast<T*>(at.pointer[i]) + k;
-      T old = __atomic_load_n(to, __ATOMIC_RELAXED);
-      while (!__atomic_compare_exchange_n(to, &old, F(old, static_cast<T>(b[i])), true, __ATOMIC_SEQ_CST,
-                                          __ATOMIC_RELAXED)) {
-      }
-      if (d != nullptr) d[i] = old;
+  if (!locate<S>(w, in, mask, sizeof(T), true, at)) return;
+  const auto* b = slots<T>(w, in.b);
+  SlotOf<T>* d = in.d != kNoRef ? slots<T>(w, in.d) : nullptr;
+  for (u32 rest = mask; rest != 0; rest &= rest - 1) {
+    const auto i = static_cast<u32>(std::countr_zero(rest));
+    T* to = reinterpret_cast<T*>(at.pointer[i]);
+    T old = __atomic_load_n(to, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(to, &old, F(old, static_cast<T>(b[i])), true, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED)) {
     }
+    if (d != nullptr) d[i] = old;
   }
+}
+
+/// Touches nothing, but faults where a vector of `target` bytes may not lie.
+template <Space S>
+void check_vector(Warp& w, const Insn& in, u32 mask) {
+  Lanes at;
+  (void)locate<S>(w, in, mask, in.target, true, at);
+}
+template <class T>
+T same(T value) {
+  return value;
 }
 
 template <class F>
@@ -186,7 +193,7 @@ bool decode_atomic(Builder& b, Words& w) {
   const auto& in = w.instruction();
   const bool returns = in.opcode == "atom";
   if (!returns && in.opcode != "red") return false;
-  if (w.has("async")) return false;
+  if (w.has("async")) return false;  // of another block's shared memory
   for (const std::string_view word :
        {"relaxed", "acquire", "release", "acq_rel", "sc", "cta", "cluster", "gpu", "sys", "noftz"}) {
     w.take(word);
@@ -197,40 +204,48 @@ bool decode_atomic(Builder& b, Words& w) {
     if (op.empty() && w.take(word)) op = word;
   }
   b.need(!op.empty(), "this operation is not carried");
-  const bool pair = w.take("v2");
+  const u32 count = w.take("v2") ? 2 : w.take("v4") ? 4 : w.take("v8") ? 8 : 1;
   const Type type = w.take_type();
   b.need(type != Type::none && bytes_of(type) <= 8, "this type is not carried here");
-  b.need(!pair || type == Type::f32, "a vector of this type is not carried here");
+  const u32 bytes = count * bytes_of(type);
+  b.need(count == 1 || (is_float(type) && type != Type::f64 && bytes <= 16 && space == Space::global),
+         "a vector of this type is not carried here");
+  const bool policy = w.take("L2::cache_hint");
   const Handler run = pick(op, type, space);
   const bool two = op == "cas";
   const std::size_t first = returns ? 1 : 0;
-  b.need_operands(first + (two ? 3 : 2));
+  b.need_operands(first + (two ? 3 : 2) + (policy ? 1 : 0));
   const Address address = b.address(in.operands[first]);
   b.need(address.kind == Address::Kind::computed, "this space is not carried here");
-  Ref value = kNoRef;
-  Ref other = kNoRef;
-  Ref d = kNoRef;
-  Ref e = kNoRef;
-  if (pair) {
-    const ast::Operand& from = in.operands[first + 1];
-    b.need(from.kind == ast::Operand::Kind::vector && from.items.size() == 2, "expected two values");
-    value = b.read(from.items[0], type);
-    other = b.read(from.items[1], type);
-    if (returns) {
-      const ast::Operand& to = in.operands[0];
-      b.need(to.kind == ast::Operand::Kind::vector && to.items.size() == 2, "expected two targets");
-      d = b.write(to.items[0], type);
-      e = b.write(to.items[1], type);
-    }
-  } else {
-    value = b.read(in.operands[first + 1], type);
-    if (two) other = b.read(in.operands[first + 2], type);
-    if (returns) d = b.write(in.operands[0], type);
+  const auto place = [&](Insn& insn, Ref at, u64 offset) {
+    insn.a = at;
+    insn.imm = offset;
+    insn.flags = address.wide ? kWideAddress : 0;
+  };
+  if (count == 1) {
+    const Ref value = b.read(in.operands[first + 1], type);
+    const Ref other = two ? b.read(in.operands[first + 2], type) : kNoRef;
+    const Ref d = returns ? b.write(in.operands[0], type) : kNoRef;
+    place(b.emit(run, d, kNoRef, value, other), address.ref, address.offset);
+    return true;
   }
-  Insn& insn = b.emit(run, d, address.ref, value, other, e);
-  insn.imm = address.offset;
-  insn.flags = address.wide ? kWideAddress : 0;
-  insn.count = pair ? 2 : 1;
+  // A vector is atomic element by element. Its targets may hold its address, so they are written last.
+  const ast::Operand& from = in.operands[first + 1];
+  b.need(from.kind == ast::Operand::Kind::vector && from.items.size() == count, "expected as many values");
+  b.need(!returns || (in.operands[0].kind == ast::Operand::Kind::vector && in.operands[0].items.size() == count),
+         "expected as many targets");
+  Insn& check = b.emit(check_vector<Space::global>);
+  place(check, address.ref, address.offset);
+  check.target = bytes;
+  Ref olds[8] = {};
+  for (u32 k = 0; k < count; ++k) {
+    const Ref value = b.read(from.items[k], type);
+    olds[k] = returns ? b.temporary(false) : kNoRef;
+    place(b.emit(run, olds[k], kNoRef, value), address.ref, address.offset + u64{k} * bytes_of(type));
+  }
+  for (u32 k = 0; returns && k < count; ++k) {
+    b.emit(unary<u32, u32, same<u32>>, b.write(in.operands[0].items[k], type), olds[k]);
+  }
   return true;
 }
 

@@ -170,6 +170,14 @@ void predicates(Warp& w, const Insn& in, u32 mask) {
   const u32 b = predicate(w, in.b) ^ static_cast<u32>(in.imm >> 32);
   set_predicate(w, in.d, L == kAnd ? a & b : L == kOr ? a | b : a ^ b, mask);
 }
+/// a: a value, b: a predicate, inverted where imm says so; d: whether a is not zero, joined with b.
+template <Logic L>
+void test_result(Warp& w, const Insn& in, u32 mask) {
+  const u32* a = slots<u32>(w, in.a);
+  const u32 b = predicate(w, in.b) ^ static_cast<u32>(in.imm);
+  const u32 some = collect([&](u32 i) { return a[i] != 0; });
+  set_predicate(w, in.d, L == kAnd ? some & b : some | b, mask);
+}
 void invert_predicate(Warp& w, const Insn& in, u32 mask) { set_predicate(w, in.d, ~predicate(w, in.a), mask); }
 
 /// The position of the n-th set bit from a base, upwards or downwards; all ones if there is none.
@@ -338,16 +346,28 @@ bool decode_prmt(Builder& b, Words& w) {
 
 bool decode_lop3(Builder& b, Words& w) {
   const auto& in = w.instruction();
-  const bool with_predicate = w.take("or") || w.take("and");
-  if (with_predicate) b.refuse("lop3 with a predicate is not carried");
-  b.need_operands(5);
+  // With .and or .or a predicate tells if the result is other than zero, joined with another one.
+  const bool joins_or = w.take("or");
+  const bool joins = joins_or || w.take("and");
+  b.need_operands(joins ? 6 : 5);
   if (!w.take("b32")) b.refuse("expected .b32");
   const Ref a = b.read(in.operands[1], Type::b32);
   const Ref c = b.read(in.operands[2], Type::b32);
   const Ref e = b.read(in.operands[3], Type::b32);
   b.need(in.operands[4].kind == ast::Operand::Kind::integer && in.operands[4].value < 256,
          "expected a table of 8 bits");
-  b.emit(lop3, b.write(in.operands[0], Type::b32), a, c, e).imm = in.operands[4].value;
+  if (!joins) {
+    b.emit(lop3, b.write(in.operands[0], Type::b32), a, c, e).imm = in.operands[4].value;
+    return true;
+  }
+  const Ref joined = b.read_predicate(in.operands[5]);
+  const Ref p = b.write_predicate(in.operands[0].second);
+  ast::Operand target = in.operands[0];
+  target.second = {};
+  const Ref d = b.write(target, Type::b32);
+  b.emit(lop3, d, a, c, e).imm = in.operands[4].value;
+  Insn& insn = b.emit(joins_or ? test_result<kOr> : test_result<kAnd>, p, d, joined);
+  insn.imm = in.operands[5].inverted ? kAllLanes : 0u;
   return true;
 }
 

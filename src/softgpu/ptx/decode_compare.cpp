@@ -333,20 +333,24 @@ bool decode_compare(Builder& b, Words& w) {
   }
   if (in.opcode == "slct") {
     b.need_operands(4);
-    w.take("ftz");  // a flushed subnormal is a zero, of whatever sign: see below
+    const bool flushes = w.take("ftz");
     const Type type = w.take_type();
     const Type by = w.take_type();
     b.need(type != Type::none && bytes_of(type) <= 8, "this type is not carried here");
     b.need(by == Type::s32 || by == Type::f32, "expected .s32 or .f32");
-    b.need(by == Type::s32 || !in.modifiers.empty(), "expected a type");
+    b.need(!flushes || by == Type::f32, "this modifier is not carried here");
     const Ref a = b.read(in.operands[1], type);
     const Ref c = b.read(in.operands[2], type);
     const Ref which = b.read(in.operands[3], by);
     const bool wide = bytes_of(type) == 8;
     const Handler run = by == Type::s32 ? (wide ? select_by_sign<u64, s32> : select_by_sign<u32, s32>)
                                         : (wide ? select_by_sign<u64, float> : select_by_sign<u32, float>);
-    if (by == Type::f32 && in.modifiers[0] == "ftz") b.refuse("slct.ftz is not carried");
-    b.emit(run, b.write(in.operands[0], type), a, c, which);
+    Ref sign = which;
+    if (flushes) {
+      sign = b.temporary(false);
+      b.emit(unary<float, float, Flushed::value>, sign, which);
+    }
+    b.emit(run, b.write(in.operands[0], type), a, c, sign);
     return true;
   }
   if (in.opcode == "testp") {

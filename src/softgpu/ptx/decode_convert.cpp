@@ -110,29 +110,31 @@ void float_to_float(Warp& w, const Insn& in, u32 mask) {
   });
 }
 
+/// A float to 16 bits: below zero becomes zero (kRelu), beyond the largest number becomes that (kSatFinite).
+enum Bound : std::uint8_t { kRelu = 1, kSatFinite = 2 };
+template <class H, Round R>
+u32 narrow_bounded(u32 slot, u32 flags) {
+  float value = get<float>(slot);
+  if ((flags & kRelu) != 0 && !(value > 0) && value == value) value = 0;
+  const u32 bits = narrow<H>(static_cast<double>(value), R).bits;
+  constexpr u32 kInfinity = std::is_same_v<H, Half> ? 0x7c00 : 0x7f80;
+  return (flags & kSatFinite) != 0 && (bits & 0x7fff) == kInfinity ? bits - 1 : bits;
+}
+
 /// Two floats to two 16-bit halves: a is the upper one.
 template <class H, Round R>
 void pack_halves(Warp& w, const Insn& in, u32 mask) {
   u32* d = slots<u32>(w, in.d);
   const auto* a = slots<float>(w, in.a);
   const auto* b = slots<float>(w, in.b);
-  const bool relu = (in.flags & kSaturate) != 0;
-  const auto one = [&](u32 slot) -> u32 {
-    float value = get<float>(slot);
-    if (relu && !(value > 0) && value == value) value = 0;
-    return narrow<H>(static_cast<double>(value), R).bits;
-  };
-  each_lane(mask, [&](u32 i) { d[i] = one(a[i]) << 16 | one(b[i]); });
+  each_lane(mask,
+            [&](u32 i) { d[i] = narrow_bounded<H, R>(a[i], in.flags) << 16 | narrow_bounded<H, R>(b[i], in.flags); });
 }
 template <class H, Round R>
-void narrow_relu(Warp& w, const Insn& in, u32 mask) {
+void narrow_one(Warp& w, const Insn& in, u32 mask) {
   u32* d = slots<u32>(w, in.d);
   const auto* a = slots<float>(w, in.a);
-  each_lane(mask, [&](u32 i) {
-    float value = get<float>(a[i]);
-    if (!(value > 0) && value == value) value = 0;
-    d[i] = narrow<H>(static_cast<double>(value), R).bits;
-  });
+  each_lane(mask, [&](u32 i) { d[i] = narrow_bounded<H, R>(a[i], in.flags); });
 }
 
 /// tf32: a float of 10 fraction bits.
@@ -140,7 +142,8 @@ template <Round R>
 void to_tf32(Warp& w, const Insn& in, u32 mask) {
   u32* d = slots<u32>(w, in.d);
   const u32* a = slots<u32>(w, in.a);
-  const bool relu = (in.flags & kSaturate) != 0;
+  const bool relu = (in.flags & kRelu) != 0;
+  const bool finite = (in.flags & kSatFinite) != 0;
   each_lane(mask, [&](u32 i) {
     u32 bits = a[i];
     const float value = std::bit_cast<float>(bits);
@@ -153,7 +156,9 @@ void to_tf32(Warp& w, const Insn& in, u32 mask) {
       if (R == Round::away) bits += 0x1000u;
       if (R == Round::nearest) bits += 0xfffu + (bits >> 13 & 1);
     }
-    d[i] = bits & ~0x1fffu;
+    bits &= ~0x1fffu;
+    if (finite && (bits & 0x7fffffffu) == 0x7f800000u) bits -= 0x2000u;
+    d[i] = bits;
   });
 }
 
@@ -238,6 +243,7 @@ Modes take_modes(Words& w) {
   out.flush = w.take("ftz");
   out.saturate = w.take("sat");
   out.relu = w.take("relu");
+  out.satfinite = w.take("satfinite");
   return out;
 }
 
@@ -270,11 +276,7 @@ Type widened(Type type) {
 
 bool decode_convert(Builder& b, Words& w) {
   const auto& in = w.instruction();
-  if (in.opcode == "cvt" && w.take("pack")) {
-    // Two integers of 32 bits to two saturated smaller ones, above a third value's lower part.
-    return false;
-  }
-  if (in.opcode != "cvt") return false;
+  if (in.opcode != "cvt" || w.has("pack") || w.has("e4m3x2") || w.has("e5m2x2")) return false;
   const Modes modes = take_modes(w);
   const Type to = w.take_type();
   const Type from = w.take_type();
@@ -282,6 +284,7 @@ bool decode_convert(Builder& b, Words& w) {
          "these formats are not carried");
   b.need(!is_untyped(to) && !is_untyped(from), "a conversion needs a signed, unsigned or floating type");
   const std::uint8_t flags = (modes.flush ? kFlush : 0) | (modes.saturate ? kSaturate : 0);
+  const std::uint8_t bounds = (modes.relu ? kRelu : 0) | (modes.satfinite ? kSatFinite : 0);
   if (to == Type::f16x2 || to == Type::bf16x2) {
     b.need_operands(3);
     b.need(from == Type::f32 && modes.rounds && (modes.round == Round::nearest || modes.round == Round::zero) &&
@@ -293,7 +296,7 @@ bool decode_convert(Builder& b, Words& w) {
                              : (zero ? pack_halves<Brain, Round::zero> : pack_halves<Brain, Round::nearest>);
     const Ref a = b.read(in.operands[1], from);
     const Ref c = b.read(in.operands[2], from);
-    b.emit(run, b.write(in.operands[0], Type::b32), a, c).flags = modes.relu ? kSaturate : 0;
+    b.emit(run, b.write(in.operands[0], Type::b32), a, c).flags = bounds;
     return true;
   }
   b.need_operands(2);
@@ -303,18 +306,19 @@ bool decode_convert(Builder& b, Words& w) {
     const Handler run = modes.round == Round::away   ? to_tf32<Round::away>
                         : modes.round == Round::zero ? to_tf32<Round::zero>
                                                      : to_tf32<Round::nearest>;
-    b.emit(run, b.write(in.operands[0], Type::b32), a).flags = modes.relu ? kSaturate : 0;
+    b.emit(run, b.write(in.operands[0], Type::b32), a).flags = bounds;
     return true;
   }
-  if (modes.relu) {
+  if (bounds != 0) {
     b.need(from == Type::f32 && (to == Type::f16 || to == Type::bf16) && modes.rounds,
            "this conversion is not carried");
     const bool half = to == Type::f16;
     const bool zero = modes.round == Round::zero;
     const Ref a = b.read(in.operands[1], from);
-    b.emit(half ? (zero ? narrow_relu<Half, Round::zero> : narrow_relu<Half, Round::nearest>)
-                : (zero ? narrow_relu<Brain, Round::zero> : narrow_relu<Brain, Round::nearest>),
-           b.write(in.operands[0], to), a);
+    b.emit(half ? (zero ? narrow_one<Half, Round::zero> : narrow_one<Half, Round::nearest>)
+                : (zero ? narrow_one<Brain, Round::zero> : narrow_one<Brain, Round::nearest>),
+           b.write(in.operands[0], to), a)
+        .flags = bounds;
     return true;
   }
   b.need(!(modes.rounds && modes.round == Round::away), "this rounding is not carried here");
@@ -361,8 +365,10 @@ bool decode_convert(Builder& b, Words& w) {
   if (from == Type::f64 && to == Type::f32) {
     b.need(modes.rounds, "a narrowing conversion needs a rounding");
     if (modes.round != Round::nearest) {
-      b.need(!modes.saturate && !modes.flush, "this conversion is not carried");
-      b.emit(directed_conversion(to, from, modes.round), b.write(in.operands[0], to), a);
+      const Ref d = b.write(in.operands[0], to);
+      b.emit(directed_conversion(to, from, modes.round), d, a);
+      if (modes.flush) b.emit(unary<float, float, flush>, d, d);
+      if (modes.saturate) b.emit(unary<float, float, saturate<float>>, d, d);
       return true;
     }
   }

@@ -145,6 +145,27 @@ Handler by_mode(Type type, bool flushes, bool saturates, F f) {
   return f.template operator()<Mode<float, false, false>>();
 }
 
+u32 differing_sign(u32 a, u32 b) { return (a ^ b) & 0x80000000u; }
+u32 with_sign(u32 magnitude, u32 sign) {
+  // NaN is given as it is: its sign says nothing.
+  return (magnitude & 0x7fffffffu) > 0x7f800000u ? magnitude : magnitude | sign;
+}
+
+/// The lesser or greater of two magnitudes, negative if just one of the operands is.
+void decode_xorsign(Builder& b, const ast::Instruction& in, std::string_view op, bool flushes, bool nan) {
+  const Ref a = b.read(in.operands[1], Type::f32);
+  const Ref c = b.read(in.operands[2], Type::f32);
+  const Ref sign = b.temporary(false);
+  const Ref left = b.temporary(false);
+  const Ref right = b.temporary(false);
+  b.emit(binary<u32, u32, u32, differing_sign>, sign, a, c);
+  b.emit(unary<float, float, absolute<Mode<float, false, false>>>, left, a);
+  b.emit(unary<float, float, absolute<Mode<float, false, false>>>, right, c);
+  b.emit(by_mode(Type::f32, flushes, false, [&]<class M>() -> Handler { return pick_two<M>(op, nan); }), left, left,
+         right);
+  b.emit(binary<u32, u32, u32, with_sign>, b.write(in.operands[0], Type::f32), left, sign);
+}
+
 }  // namespace
 
 bool decode_float(Builder& b, Words& w) {
@@ -183,7 +204,14 @@ bool decode_float(Builder& b, Words& w) {
     // The approximations of a GPU are allowed to be exact.
     if (!w.take("approx")) w.take("full");
   }
-  const bool nan = (op == "min" || op == "max") && type == Type::f32 && w.take("NaN");
+  const bool extremes = (op == "min" || op == "max") && type == Type::f32;
+  const bool nan = extremes && w.take("NaN");
+  if (extremes && w.take("xorsign")) {
+    b.need(w.take("abs"), "expected .abs");
+    b.need_operands(3);
+    decode_xorsign(b, in, op, flushes, nan);
+    return true;
+  }
   for (const std::string_view direction : {"rz", "rm", "rp"}) {
     if (!w.take(direction)) continue;
     b.need(op != "min" && op != "max", "this modifier is not carried here");

@@ -9,7 +9,7 @@ namespace vgpu::softgpu::ptx {
 namespace {
 
 enum class Op { add, sub, mul, fma, fma_relu, min, max, min_nan, max_nan, abs, neg };
-enum Treat : std::uint8_t { kFlushHalf = 1, kSaturateHalf = 2 };
+enum Treat : std::uint8_t { kFlushHalf = 1, kSaturateHalf = 2, kXorSign = 4 };
 
 template <class H>
 constexpr u16 kNan = 0x7fff;
@@ -27,6 +27,12 @@ u16 compute(u16 x, u16 y, u16 z, u32 flags) {
     y = flush<H>(y);
     z = flush<H>(z);
   }
+  u16 sign = 0;
+  if ((flags & kXorSign) != 0) {
+    sign = (x ^ y) & 0x8000;
+    x &= 0x7fff;
+    y &= 0x7fff;
+  }
   if constexpr (O == Op::abs) return x & 0x7fff;
   if constexpr (O == Op::neg) return x ^ 0x8000;
   const float a = to_float(H{x});
@@ -35,10 +41,10 @@ u16 compute(u16 x, u16 y, u16 z, u32 flags) {
     constexpr bool kPropagates = O == Op::min_nan || O == Op::max_nan;
     if (a != a || b != b) {
       if (kPropagates || (a != a && b != b)) return kNan<H>;
-      return a != a ? y : x;
+      return (a != a ? y : x) | sign;
     }
     const bool first = a < b || (a == b && std::signbit(a));
-    return first == (O == Op::min || O == Op::min_nan) ? x : y;
+    return (first == (O == Op::min || O == Op::min_nan) ? x : y) | sign;
   }
   double value = 0;
   const auto wide_a = static_cast<double>(a);
@@ -61,14 +67,14 @@ void half(Warp& w, const Insn& in, u32 mask) {
   const u32* a = slots<u32>(w, in.a);
   const u32* b = in.b != kNoRef ? slots<u32>(w, in.b) : a;
   const u32* c = in.c != kNoRef ? slots<u32>(w, in.c) : a;
-  const bool pair = in.count == 2;
   for (u32 rest = mask; rest != 0; rest &= rest - 1) {
     const auto i = static_cast<u32>(std::countr_zero(rest));
-    const u32 low = compute<H, O>(static_cast<u16>(a[i]), static_cast<u16>(b[i]), static_cast<u16>(c[i]), in.flags);
-    const u32 high = pair ? compute<H, O>(static_cast<u16>(a[i] >> 16), static_cast<u16>(b[i] >> 16),
-                                          static_cast<u16>(c[i] >> 16), in.flags)
-                          : 0;
-    d[i] = low | high << 16;
+    u32 out = 0;
+    for (u32 shift = 0; shift < 16u * in.count; shift += 16) {
+      const auto part = [&](const u32* from) { return static_cast<u16>(from[i] >> shift); };
+      out |= u32{compute<H, O>(part(a), part(b), part(c), in.flags)} << shift;
+    }
+    d[i] = out;
   }
 }
 
@@ -103,6 +109,8 @@ bool decode_half(Builder& b, Words& w) {
   const bool flushes = halves && w.take("ftz");
   const bool saturates = halves && op != "min" && op != "max" && op != "abs" && op != "neg" && w.take("sat");
   const bool nan = (op == "min" || op == "max") && w.take("NaN");
+  const bool xor_sign = (op == "min" || op == "max") && w.take("xorsign");
+  if (xor_sign) b.need(w.take("abs"), "expected .abs");
   const bool relu = op == "fma" && w.take("relu");
   const bool one = op == "abs" || op == "neg";
   const bool three = op == "fma";
@@ -112,7 +120,8 @@ bool decode_half(Builder& b, Words& w) {
   const Ref e = three ? b.read(in.operands[3], type) : kNoRef;
   Insn& insn =
       b.emit(halves ? pick<Half>(op, nan, relu) : pick<Brain>(op, nan, relu), b.write(in.operands[0], type), a, c, e);
-  insn.flags = static_cast<std::uint8_t>((flushes ? kFlushHalf : 0) | (saturates ? kSaturateHalf : 0));
+  insn.flags = static_cast<std::uint8_t>((flushes ? kFlushHalf : 0) | (saturates ? kSaturateHalf : 0) |
+                                         (xor_sign ? kXorSign : 0));
   insn.count = type == Type::f16x2 || type == Type::bf16x2 ? 2 : 1;
   return true;
 }

@@ -155,6 +155,10 @@ u32 halves(u32 a, u32 b) {
   return low | static_cast<u32>(high) << 16;
 }
 
+/// Negative halves become zero.
+u32 halves_from_zero(u32 a) { return halves<s16, maximum<s16>>(a, 0); }
+s32 from_zero(s32 a) { return a > 0 ? a : 0; }
+
 template <class A, class B>
 u32 dp4a(u32 a, u32 b, u32 c) {
   for (unsigned i = 0; i < 32; i += 8) {
@@ -299,7 +303,10 @@ bool decode_integer(Builder& b, Words& w) {
     b.need_operands(3);
     const Ref a = b.read(in.operands[1], Type::b32);
     const Ref c = b.read(in.operands[2], Type::b32);
-    b.emit(pick_halves(op, pair), b.write(in.operands[0], Type::b32), a, c);
+    const bool relu = pair == "s16x2" && (op == "min" || op == "max") && w.take("relu");
+    const Ref d = b.write(in.operands[0], Type::b32);
+    b.emit(pick_halves(op, pair), d, a, c);
+    if (relu) b.emit(unary<u32, u32, halves_from_zero>, d, d);
     return true;
   }
   const Type type = w.take_type();
@@ -324,7 +331,8 @@ bool decode_integer(Builder& b, Words& w) {
     return true;
   }
   b.need_operands(3);
-  const bool saturates = type == Type::s32 && w.take("sat");
+  const bool saturates = type == Type::s32 && (op == "add" || op == "sub") && w.take("sat");
+  const bool relu = type == Type::s32 && (op == "min" || op == "max") && w.take("relu");
   if (op == "add") run = saturates ? Handler{binary<s32, s32, s32, add_sat>} : VGPU_BINARY(add);
   if (op == "sub") run = saturates ? Handler{binary<s32, s32, s32, sub_sat>} : VGPU_BINARY(sub);
   if (op == "div") run = VGPU_BINARY(divide);
@@ -333,7 +341,9 @@ bool decode_integer(Builder& b, Words& w) {
   if (op == "max") run = VGPU_BINARY(maximum);
   const Ref a = b.read(in.operands[1], type);
   const Ref c = b.read(in.operands[2], type);
-  b.emit(run, b.write(in.operands[0], type), a, c);
+  const Ref d = b.write(in.operands[0], type);
+  b.emit(run, d, a, c);
+  if (relu) b.emit(unary<s32, s32, from_zero>, d, d);
   return true;
 }
 

@@ -143,17 +143,22 @@ Handler access_handler(Type type, Space space) {
 
 void fence(Warp&, const Insn&, u32) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 void nothing(Warp&, const Insn&, u32) {}
+void clear_policy(Warp& w, const Insn& in, u32 mask) {
+  u64* d = slots<u64>(w, in.d);
+  each_lane(mask, [&](u32 i) { d[i] = 0; });
+}
 
-/// Hints on caching and eviction change nothing that a program can see.
-void take_cache_hints(Builder& b, Words& w) {
+/// Hints on caching and eviction change nothing that a program can see. True: a cache policy follows the operands.
+bool take_cache_hints(Words& w) {
+  bool policy = false;
   for (;;) {
     const std::string_view word = w.left();
     static constexpr std::string_view kHints[] = {"ca", "cg", "cs", "cv",      "lu",
                                                   "wb", "wt", "nc", "unified", "nonuniform"};
     bool hint = word.starts_with("L1::") || word.starts_with("L2::");
     for (const std::string_view one : kHints) hint = hint || word == one;
-    if (!hint) return;
-    if (word.starts_with("L2::cache_hint")) b.refuse("a cache policy is not carried");
+    if (!hint) return policy;
+    policy = policy || word == "L2::cache_hint";
     w.take(word);
   }
 }
@@ -169,10 +174,10 @@ void decode_access(Builder& b, Words& w, bool loads) {
   const Space space = take_space(w);
   const u32 count = w.take("v2") ? 2 : w.take("v4") ? 4 : 1;
   const Type type = w.take_type();
-  take_cache_hints(b, w);
+  const bool policy = take_cache_hints(w);
   while (w.has("L1::no_allocate")) w.take("L1::no_allocate");
   b.need(type != Type::none && type != Type::pred && bytes_of(type) <= 8, "this type is not carried here");
-  b.need_operands(2);
+  b.need_operands(policy ? 3 : 2);
   const ast::Operand& where = in.operands[loads ? 1 : 0];
   const ast::Operand& what = in.operands[loads ? 0 : 1];
   const Address address = b.address(where);
@@ -241,18 +246,42 @@ bool decode_memory(Builder& b, Words& w) {
   if (op == "membar" || op == "fence") {
     // The strongest fence serves for each of them.
     b.need_operands(0);
-    for (const std::string_view word : {"sc", "acq_rel", "acquire", "release", "cta", "cluster", "gpu", "sys", "gl",
-                                        "mbarrier_init", "proxy", "alias", "async", "async.global", "async.shared::cta",
-                                        "shared::cta", "global", "sync_restrict::shared::cta"}) {
+    for (const std::string_view word : {"sc",
+                                        "acq_rel",
+                                        "acquire",
+                                        "release",
+                                        "cta",
+                                        "cluster",
+                                        "gpu",
+                                        "sys",
+                                        "gl",
+                                        "mbarrier_init",
+                                        "proxy",
+                                        "alias",
+                                        "async",
+                                        "async.global",
+                                        "async.shared::cta",
+                                        "shared::cta",
+                                        "shared::cluster",
+                                        "global",
+                                        "async::generic",
+                                        "sync_restrict::shared::cta",
+                                        "sync_restrict::shared::cluster"}) {
       w.take(word);
     }
     b.emit(fence);
     return true;
   }
   if (op == "prefetch" || op == "prefetchu" || op == "applypriority" || op == "discard") {
-    if (op == "discard" || op == "applypriority") return false;
     while (!w.left().empty()) w.take_any();
     b.emit(nothing);
+    return true;
+  }
+  if (op == "createpolicy") {
+    // What a policy says is never looked at: any value serves.
+    while (!w.left().empty()) w.take_any();
+    b.need(!w.instruction().operands.empty(), "wrong number of operands");
+    b.emit(clear_policy, b.write(w.instruction().operands[0], Type::b64));
     return true;
   }
   return false;

@@ -110,7 +110,7 @@ void decode_cvta(Builder& b, Words& w) {
   b.need_operands(2);
   const bool to = w.take("to");
   u64 window = 0;
-  if (w.take("shared") || w.take("shared::cta")) {
+  if (w.take("shared") || w.take("shared::cta") || w.take("shared::cluster")) {
     window = kSharedWindow;
   } else if (w.take("local")) {
     window = kLocalWindow;
@@ -135,6 +135,16 @@ void test_space(Warp& w, const Insn& in, u32 mask) {
   set_predicate(w, in.d, collect([&](u32 i) { return (a[i] - Low < Size) == Inside; }), mask);
 }
 
+/// Constants lie in device memory like other variables: only their addresses tell.
+void test_constant(Warp& w, const Insn& in, u32 mask) {
+  const u64* a = slots<u64>(w, in.a);
+  u32 inside = 0;
+  for (const Variable& one : w.block->grid->program->variable_list) {
+    if (one.constant) inside |= collect([&](u32 i) { return a[i] - one.address < one.bytes; });
+  }
+  set_predicate(w, in.d, inside, mask);
+}
+
 void decode_isspacep(Builder& b, Words& w) {
   const auto& in = w.instruction();
   b.need_operands(2);
@@ -145,7 +155,7 @@ void decode_isspacep(Builder& b, Words& w) {
   if (w.take("local")) run = test_space<kLocalWindow, kSpan, true>;
   if (w.take("param") || w.take("param::entry")) run = test_space<kParamWindow, kSpan, true>;
   if (w.take("global")) run = test_space<kSharedWindow, 3 * kSpan, false>;
-  if (w.take("const")) b.refuse("a test for constant space is not carried");
+  if (w.take("const")) run = test_constant;
   const Ref a = b.read(in.operands[1], Type::u64);
   b.need(in.operands[0].kind == ast::Operand::Kind::name, "expected a predicate");
   b.emit(run, b.write_predicate(in.operands[0].name), a);
@@ -199,6 +209,15 @@ bool decode_move(Builder& b, Words& w) {
     const Ref a = b.read(in.operands[1], type);
     b.emit(bytes_of(type) == 8 ? Handler{unary<u64, u64, same<u64>>} : Handler{unary<u32, u32, same<u32>>},
            b.write(in.operands[0], type), a);
+    return true;
+  }
+  if (in.opcode == "getctarank") {
+    b.need_operands(2);
+    w.take("shared::cluster");
+    const Type type = w.take_type();
+    b.need(type == Type::u32 || type == Type::u64, "expected .u32 or .u64");
+    b.read(in.operands[1], type);
+    b.emit(unary<u32, u32, same<u32>>, b.write(in.operands[0], Type::u32), b.constant(0, false));
     return true;
   }
   if (in.opcode != "mov") return false;
