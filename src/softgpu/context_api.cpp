@@ -1,3 +1,4 @@
+#include "shim/tables/tables.hpp"
 #include "softgpu/guard.hpp"
 
 using namespace vgpu::softgpu;
@@ -76,6 +77,8 @@ CUresult CUDAAPI cuCtxDestroy(CUcontext handle) {
     if (found == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
     // The primary context ends by cuDevicePrimaryCtxRelease.
     if (found->primary) return CUDA_ERROR_INVALID_CONTEXT;
+    // While the handle is good: what libraries stored with it may call the driver once more.
+    vgpu::shim::run_context_storage_destructors(handle);
     if (self.contexts.remove(handle) == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
     auto& stack = context_stack();
     if (!stack.empty() && stack.back() == found) stack.pop_back();

@@ -205,10 +205,3 @@ CUresult CUDAAPI cuDeviceSetMemPool(CUdevice device, CUmemoryPool handle) {
     return CUDA_SUCCESS;
   });
 }
-
-CUresult CUDAAPI cuGetExportTable(const void** table, const CUuuid* id) {
-  if (table == nullptr || id == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  // NVIDIA's private tables are the business of whoever stands between the runtime and this library.
-  *table = nullptr;
-  return CUDA_ERROR_NOT_FOUND;
-}

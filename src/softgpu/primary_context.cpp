@@ -1,3 +1,4 @@
+#include "shim/tables/tables.hpp"
 #include "softgpu/guard.hpp"
 
 using namespace vgpu::softgpu;
@@ -7,11 +8,21 @@ namespace {
 constexpr unsigned kFlags = CU_CTX_SCHED_MASK | CU_CTX_MAP_HOST | CU_CTX_LMEM_RESIZE_TO_MAX | CU_CTX_COREDUMP_ENABLE |
                             CU_CTX_USER_COREDUMP_ENABLE | CU_CTX_SYNC_MEMOPS;
 
+// Unlocked, because what libraries stored with the context may call the driver once more.
+void end_storage(Device& of, bool for_release) {
+  {
+    const std::lock_guard lock(of.primary_mutex);
+    if (!of.primary->active() || (for_release && of.primary_retains != 1)) return;
+  }
+  vgpu::shim::run_context_storage_destructors(of.primary->handle);
+}
+
 CUresult release(CUdevice device) {
   return with_driver([&](Driver& self) {
     if (in_host_function()) return CUDA_ERROR_NOT_PERMITTED;
     if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
     Device& of = self.device(device);
+    end_storage(of, true);
     const std::lock_guard lock(of.primary_mutex);
     if (of.primary_retains == 0) return CUDA_ERROR_INVALID_CONTEXT;
     if (--of.primary_retains == 0 && of.primary->active()) of.primary->deactivate();
@@ -24,6 +35,7 @@ CUresult reset(CUdevice device) {
     if (in_host_function()) return CUDA_ERROR_NOT_PERMITTED;
     if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
     Device& of = self.device(device);
+    end_storage(of, false);
     const std::lock_guard lock(of.primary_mutex);
     if (of.primary->active()) of.primary->deactivate();
     of.primary->flags.store(0);
