@@ -19,7 +19,9 @@
 namespace vgpu::daemon {
 namespace {
 
-constexpr const char* kGpuHelp = "expected \"auto\", \"software\", an index such as \"0\" or a UUID such as \"GPU-…\"";
+constexpr const char* kGpuHelp =
+    "expected \"auto\", \"software\", \"software:N\" with N from 1 to 16, an index such as \"0\" or a UUID such as "
+    "\"GPU-…\"";
 constexpr const char* kMetricsHelp = "expected ADDRESS:PORT such as \"127.0.0.1:9745\" or \"[::1]:9745\", or \"off\"";
 constexpr const char* kLevelHelp = "expected \"trace\", \"debug\", \"info\", \"warn\" or \"error\"";
 constexpr std::uint64_t kLowestRegion = std::uint64_t{VGPU_ARENA_OFFSET} + VGPU_ARENA_GRANULE;
@@ -61,7 +63,7 @@ class Reader {
 
   Config read(const toml::table& root) {
     TableReader top(mistakes_, root, "the top level",
-                    {"gpu", "daemon", "qemu", "pool", "vm", "unregistered", "executor"});
+                    {"gpu", "daemon", "qemu", "pool", "vm", "unregistered", "executor", "software_gpu"});
     if (overrides_.gpu) {
       gpu_override_ = parse_gpu(*overrides_.gpu);
       if (!gpu_override_) mistakes_.add_plain("--gpu " + *overrides_.gpu + ": " + kGpuHelp);
@@ -73,6 +75,8 @@ class Reader {
     read_vms(root);
     read_unregistered(table_of(root, "unregistered"));
     read_executor(table_of(root, "executor"));
+    if (const toml::table* table = table_of(root, "software_gpu"))
+      config_.software_gpu = read_software_gpu(mistakes_, *table);
     return std::move(config_);
   }
 

@@ -19,10 +19,11 @@ struct GpuChoice {
   enum class Kind { automatic, software, index, uuid };
   Kind kind = Kind::automatic;
   std::uint32_t index = 0;
-  std::string uuid;  ///< as nvidia-smi -L prints it: GPU-… or MIG-…
+  std::string uuid;           ///< as nvidia-smi -L prints it: GPU-… or MIG-…
+  std::uint32_t devices = 0;  ///< of the software GPU; 0: not said, one unless the daemon's environment says otherwise
   bool operator==(const GpuChoice&) const = default;
 };
-/// "auto", "software", an index or a UUID; nothing for any other text.
+/// "auto", "software", "software:N", an index or a UUID; nothing for any other text.
 std::optional<GpuChoice> parse_gpu(std::string_view text);
 std::string gpu_text(const GpuChoice& gpu);
 
@@ -35,6 +36,17 @@ std::optional<Endpoint> parse_endpoint(std::string_view text);
 
 /// A count of bytes with an optional unit: "16GiB", "512 MiB", "4096". Nothing for any other text.
 std::optional<std::uint64_t> parse_size(std::string_view text);
+
+/// A count with an optional unit of the decimal system: "100M", "2G", "5000". Nothing for any other text.
+std::optional<std::uint64_t> parse_rate(std::string_view text);
+
+/// What the software GPU's devices are like; see docs/software-gpu.md for the variables that say so to executors. What
+/// is not given is left to the daemon's own environment.
+struct SoftwareGpuConfig {
+  std::optional<std::uint64_t> memory_bytes;            ///< of each device
+  std::optional<std::uint64_t> rate;                    ///< lane-instructions a second of each device
+  std::optional<std::uint32_t> launch_timeout_seconds;  ///< 0: none
+};
 
 struct PoolConfig {
   std::string name;
@@ -63,6 +75,7 @@ struct Config {
   std::optional<Endpoint> metrics = Endpoint{"127.0.0.1", 9745};  ///< nothing: switched off
   log::Level log_level = log::Level::info;
   std::filesystem::path log_file;  ///< empty: stderr
+  SoftwareGpuConfig software_gpu;
   std::vector<PoolConfig> pools;
   std::vector<VmConfig> vms;
   bool allow_unregistered = true;

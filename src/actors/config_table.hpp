@@ -56,4 +56,8 @@ class TableReader {
   std::string name_;
 };
 
+/// The table [software_gpu].
+struct SoftwareGpuConfig;
+SoftwareGpuConfig read_software_gpu(MistakeList& mistakes, const toml::table& table);
+
 }  // namespace vgpu::daemon

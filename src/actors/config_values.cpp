@@ -10,6 +10,8 @@
 namespace vgpu::daemon {
 namespace {
 
+constexpr std::uint32_t kMostSoftwareDevices = 16;
+
 template <typename T>
 std::optional<T> parse_number(std::string_view text) {
   T value{};
@@ -28,6 +30,11 @@ bool is_address(const std::string& text, int family) {
 std::optional<GpuChoice> parse_gpu(std::string_view text) {
   if (text == "auto") return GpuChoice{};
   if (text == "software") return GpuChoice{GpuChoice::Kind::software, 0, {}};
+  if (constexpr std::string_view kNumbered = "software:"; text.starts_with(kNumbered)) {
+    const auto devices = parse_number<std::uint32_t>(text.substr(kNumbered.size()));
+    if (!devices || *devices == 0 || *devices > kMostSoftwareDevices) return std::nullopt;
+    return GpuChoice{GpuChoice::Kind::software, 0, {}, *devices};
+  }
   if (text.starts_with("GPU-") || text.starts_with("MIG-")) {
     if (text.size() < 8 || text.size() > 80 ||
         text.find_first_not_of("0123456789abcdefABCDEFGPUMI-/") != std::string_view::npos)
@@ -44,7 +51,7 @@ std::string gpu_text(const GpuChoice& gpu) {
     case GpuChoice::Kind::automatic:
       return "auto";
     case GpuChoice::Kind::software:
-      return "software";
+      return gpu.devices == 0 ? "software" : "software:" + std::to_string(gpu.devices);
     case GpuChoice::Kind::index:
       return std::to_string(gpu.index);
     case GpuChoice::Kind::uuid:
@@ -66,6 +73,17 @@ std::optional<Endpoint> parse_endpoint(std::string_view text) {
     return std::nullopt;
   }
   return Endpoint{std::move(address), *port};
+}
+
+std::optional<std::uint64_t> parse_rate(std::string_view text) {
+  constexpr std::array<std::pair<char, std::uint64_t>, 3> kUnits{{{'K', 1000}, {'M', 1000000}, {'G', 1000000000}}};
+  std::uint64_t factor = 1;
+  for (const auto& [name, value] : kUnits)
+    if (text.ends_with(name)) factor = value;
+  if (factor != 1) text.remove_suffix(1);
+  const auto number = parse_number<std::uint64_t>(text);
+  if (!number || *number > std::numeric_limits<std::uint64_t>::max() / factor) return std::nullopt;
+  return *number * factor;
 }
 
 std::optional<std::uint64_t> parse_size(std::string_view text) {

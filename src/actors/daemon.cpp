@@ -130,7 +130,8 @@ class Daemon {
         error = "pool " + pool.name + ": " + *text;
         return false;
       }
-      context_->pools[pool.name].driver = std::get<Driver>(std::move(chosen));
+      Driver& driver = context_->pools[pool.name].driver = std::get<Driver>(std::move(chosen));
+      if (driver.software) driver.environment = software_gpu_environment(pool.gpu, config_.software_gpu);
     }
     socket_ = SocketFile::open(config_.socket, SOCK_SEQPACKET, config_.socket_mode, error);
     if (socket_ == nullptr) return false;
@@ -167,10 +168,13 @@ class Daemon {
   }
 
   void log_start() {
-    for (const auto& [name, pool] : context_->pools)
+    for (const auto& [name, pool] : context_->pools) {
+      const GpuChoice& gpu = config_.pool(name)->gpu;
+      const bool chosen_software = pool.driver.software && gpu.kind == GpuChoice::Kind::automatic;
       log::info("pool", {{"pool", name},
                          {"driver", pool.driver.library.string()},
-                         {"gpu", pool.driver.software ? "software" : gpu_text(config_.pool(name)->gpu)}});
+                         {"gpu", chosen_software ? "software" : gpu_text(gpu)}});
+    }
     log::info(
         "vgpud is ready",
         {{"version", kVersion},

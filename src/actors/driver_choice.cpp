@@ -104,7 +104,7 @@ std::variant<Driver, std::string> choose_driver(const GpuChoice& gpu, const Driv
   using Kind = GpuChoice::Kind;
   if (gpu.kind != Kind::software && kernel_driver_present(search)) {
     if (fs::path library = find_driver(search); !library.empty()) {
-      Driver driver{std::move(library), -1, {}, false};
+      Driver driver{std::move(library), -1, {}, false, {}};
       if (gpu.kind == Kind::index) driver.device = static_cast<std::int32_t>(gpu.index);
       if (gpu.kind == Kind::uuid) {
         driver.visible_devices = gpu.uuid;
@@ -123,7 +123,19 @@ std::variant<Driver, std::string> choose_driver(const GpuChoice& gpu, const Driv
                "the software GPU, libvgpu-softgpu.so, is not beside vgpud (looked in ../lib and ../lib/vgpu); "
                "build or install it") +
            (gpu.kind == Kind::automatic ? ", or install NVIDIA's driver" : "");
-  return Driver{search.software_library, -1, {}, true};
+  return Driver{search.software_library, -1, {}, true, {}};
+}
+
+std::vector<std::string> software_gpu_environment(const GpuChoice& gpu, const SoftwareGpuConfig& config) {
+  std::vector<std::string> environment;
+  const auto set = [&](const char* name, std::uint64_t value) {
+    environment.push_back(std::string(name) + "=" + std::to_string(value));
+  };
+  if (gpu.devices != 0) set("VGPU_SOFTGPU_DEVICES", gpu.devices);
+  if (config.memory_bytes) set("VGPU_SOFTGPU_MEMORY", *config.memory_bytes);
+  if (config.rate) set("VGPU_SOFTGPU_RATE", *config.rate);
+  if (config.launch_timeout_seconds) set("VGPU_SOFTGPU_LAUNCH_TIMEOUT", *config.launch_timeout_seconds);
+  return environment;
 }
 
 bool is_shim(const fs::path& library) {

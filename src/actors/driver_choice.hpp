@@ -16,6 +16,7 @@ struct Driver {
   std::int32_t device = -1;       ///< ordinal; -1: all
   std::string visible_devices;    ///< value of CUDA_VISIBLE_DEVICES for the executor; empty: left as it is
   bool software = false;
+  std::vector<std::string> environment;  ///< "NAME=value" for the executor, in place of the daemon's own
 };
 
 /// Where to look; a test names folders of its own.
@@ -31,6 +32,9 @@ DriverSearch system_driver_search();
 
 /// Looks the choice up. The text says what is missing and what to do.
 std::variant<Driver, std::string> choose_driver(const GpuChoice& gpu, const DriverSearch& search);
+
+/// The variables that make the software GPU what the configuration says.
+std::vector<std::string> software_gpu_environment(const GpuChoice& gpu, const SoftwareGpuConfig& config);
 
 /// True if the file is the project's own libcuda.so.1, which guests load: it holds the name of the variable that only
 /// the shim reads. vgpud must not hand it to executors, whatever LD_LIBRARY_PATH says.

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
@@ -187,6 +188,8 @@ std::vector<std::string> executor_environment(const char* const* environment, co
     const std::string_view entry(*environment);
     const std::string_view name = entry.substr(0, entry.find('='));
     if (name == "LD_PRELOAD" || name == "VGPU_SOCKET" || name == "VGPU_VM_ID" || name == "VGPU_POOL") continue;
+    const auto is_name = [&](const std::string& set) { return set.starts_with(std::string(name) + '='); };
+    if (std::any_of(driver.environment.begin(), driver.environment.end(), is_name)) continue;
     if (name == "CUDA_VISIBLE_DEVICES" && !driver.visible_devices.empty()) continue;
     if (name == "LD_LIBRARY_PATH") {
       const std::string path = library_path_without_shim(std::string(entry.substr(name.size() + 1)));
@@ -196,6 +199,7 @@ std::vector<std::string> executor_environment(const char* const* environment, co
     kept.emplace_back(entry);
   }
   if (!driver.visible_devices.empty()) kept.push_back("CUDA_VISIBLE_DEVICES=" + driver.visible_devices);
+  kept.insert(kept.end(), driver.environment.begin(), driver.environment.end());
   return kept;
 }
 

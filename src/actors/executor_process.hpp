@@ -15,7 +15,8 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
                                           ExecutorProcess::Handlers handlers, std::string& error);
 
 /// The environment of executors: the daemon's own without what would lead its libcuda astray (LD_PRELOAD, the shim's
-/// folders in LD_LIBRARY_PATH, a guest's VGPU_SOCKET, VGPU_VM_ID and VGPU_POOL).
+/// folders in LD_LIBRARY_PATH, a guest's VGPU_SOCKET, VGPU_VM_ID and VGPU_POOL),
+/// and with what the driver wants.
 std::vector<std::string> executor_environment(const char* const* environment, const Driver& driver);
 
 /// How a process ended, for people: "exited with code 1", "killed by signal 9 (Killed)".

@@ -24,7 +24,8 @@ int run(int argc, char** argv) {
   app.add_option("--socket", overrides.socket, "Unix socket that guests connect to")->type_name("PATH");
   app.add_option("--metrics", overrides.metrics, "where /metrics and /healthz are served, or off; port 0: any free one")
       ->type_name("ADDRESS:PORT");
-  app.add_option("--gpu", overrides.gpu, "auto, software, an index or a UUID; for every pool")->type_name("GPU");
+  app.add_option("--gpu", overrides.gpu, "auto, software, software:N for N devices, an index or a UUID; for every pool")
+      ->type_name("GPU");
   app.add_option("--log-level", overrides.log_level, "trace, debug, info, warn or error")->type_name("LEVEL");
   app.add_flag("--check-config", check, "check the configuration, say what is wrong with it, and end");
   app.set_version_flag("--version", std::string("vgpud ") + kVersion);

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "actors/driver_choice.hpp"
+
 using namespace vgpu::daemon;
 
 namespace {
@@ -72,7 +74,14 @@ pool = "inference"
 spin_microseconds = 7
 path = "/opt/vgpu-executor"
 region_size = "1 GiB"
+[software_gpu]
+memory = "512MiB"
+rate = "100M"
+launch_timeout_seconds = 5
 )");
+  CHECK(config.software_gpu.memory_bytes == std::uint64_t{512} << 20);
+  CHECK(config.software_gpu.rate == 100'000'000u);
+  CHECK(config.software_gpu.launch_timeout_seconds == 5u);
   CHECK(config.socket == "/tmp/s");
   CHECK(config.socket_mode == 0660);
   CHECK(config.metrics->address == "::1");
@@ -93,6 +102,14 @@ region_size = "1 GiB"
   CHECK(config.region_bytes == std::uint64_t{1} << 30);
 }
 
+TEST_CASE("The software GPU hears what was configured, and nothing else") {
+  const Config config = good("gpu = \"software:2\"\n[software_gpu]\nmemory = \"64MiB\"\n");
+  CHECK(gpu_text(config.pools[0].gpu) == "software:2");
+  CHECK(software_gpu_environment(config.pools[0].gpu, config.software_gpu) ==
+        std::vector<std::string>{"VGPU_SOFTGPU_DEVICES=2", "VGPU_SOFTGPU_MEMORY=67108864"});
+  CHECK(software_gpu_environment(*parse_gpu("software"), {}).empty());
+}
+
 TEST_CASE("The command line wins over the file") {
   Overrides overrides;
   overrides.gpu = "software";
@@ -105,6 +122,8 @@ TEST_CASE("The command line wins over the file") {
   CHECK(!config.metrics);
   CHECK(config.log_level == vgpu::log::Level::error);
   CHECK(config.pools[0].gpu.kind == GpuChoice::Kind::software);
+  overrides.gpu = "software:3";
+  CHECK(good("", overrides).pools[1].gpu == GpuChoice{GpuChoice::Kind::software, 0, {}, 3});
   overrides.gpu = "fast";
   CHECK_THAT(mistake("", overrides), Catch::StartsWith("--gpu fast: "));
   overrides = {};
@@ -124,6 +143,15 @@ TEST_CASE("Each mistake is named with its file and line") {
       {"gpu = \"fast\"\n", "test.toml:1: ", "fast"},
       {"\ngpu = -1\n", "test.toml:2: ", "-1"},
       {"gpu = [1]\n", "test.toml:1: ", "found an array"},
+      {"gpu = \"software:0\"\n", "test.toml:1: ", "names no GPU"},
+      {"[[pool]]\nname = \"A\"\ngpu = \"software:17\"\n", "test.toml:3: ", "N from 1 to 16"},
+      {"gpu = \"software:\"\n", "test.toml:1: ", "names no GPU"},
+      {"[software_gpu]\nmemory = \"1KiB\"\n", "test.toml:2: ", "1MiB to 64GiB"},
+      {"[software_gpu]\nmemory = \"much\"\n", "test.toml:2: ", "\"much\""},
+      {"[software_gpu]\nrate = \"0\"\n", "test.toml:2: ", "lane-instructions"},
+      {"[software_gpu]\nmemory = \"4GiB\"\nrate = \"100k\"\n", "test.toml:3: ", "\"100M\""},
+      {"[software_gpu]\nlaunch_timeout_seconds = -1\n", "test.toml:2: ", "found -1"},
+      {"[software_gpu]\nspeed = 1\n", "test.toml:2: ", "its keys are: memory, rate, launch_timeout_seconds"},
       {"gpu = \"GPU-!\"\n", "test.toml:1: ", "names no GPU"},
       {"\n\ncolour = 1\n", "test.toml:3: ", "unknown key \"colour\""},
       {"[daemon]\nsockett = \"/tmp/x\"\n", "test.toml:2: ", "its keys are: socket, socket_mode"},
