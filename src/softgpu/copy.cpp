@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 
+#include "softgpu/capture.hpp"
 #include "softgpu/driver.hpp"
 #include "softgpu/log.hpp"
 
@@ -62,6 +63,40 @@ CUresult check(const Side& side, const Extent& extent, CheckedSide& checked) noe
   return CUDA_SUCCESS;
 }
 
+CUresult refuse_synchronous(Stream& stream) {
+  if (const CUresult error = refuse_captured(stream); error != CUDA_SUCCESS) return error;
+  return unsafe_in_capture();
+}
+
+/// A captured copy as a node, with the parameters that a program gets when it asks for them.
+SharedWork node_of(const Copy& copy, Stream& stream) {
+  CopyNode node{{}, stream.context().handle, copy};
+  CUDA_MEMCPY3D& p = node.parameters;
+  p.WidthInBytes = copy.extent.width;
+  p.Height = copy.extent.height;
+  p.Depth = copy.extent.depth;
+  const auto rows = [](const Side& side) { return side.pitch != 0 ? side.slice / side.pitch : 0; };
+  if (copy.source.place == Place::pageable) {
+    p.srcMemoryType = CU_MEMORYTYPE_HOST;
+    p.srcHost = reinterpret_cast<const void*>(copy.source.side.address);
+  } else {
+    p.srcMemoryType = copy.source.place == Place::device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_UNIFIED;
+    p.srcDevice = copy.source.side.address;
+  }
+  p.srcPitch = copy.source.side.pitch;
+  p.srcHeight = rows(copy.source.side);
+  if (copy.destination.place == Place::pageable) {
+    p.dstMemoryType = CU_MEMORYTYPE_HOST;
+    p.dstHost = reinterpret_cast<void*>(copy.destination.side.address);
+  } else {
+    p.dstMemoryType = copy.destination.place == Place::device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_UNIFIED;
+    p.dstDevice = copy.destination.side.address;
+  }
+  p.dstPitch = copy.destination.side.pitch;
+  p.dstHeight = rows(copy.destination.side);
+  return share(std::move(node));
+}
+
 /// The source's bytes, taken aside without gaps between rows.
 struct Staging {
   explicit Staging(const Side& source, const Extent& extent)
@@ -117,6 +152,12 @@ CUresult copy(Stream& stream, const Side& to, const Side& from, const Extent& ex
   if (const CUresult error = prepare_copy(to, from, extent, work); error != CUDA_SUCCESS) return error;
   const std::uint64_t bytes = extent.width * extent.height * extent.depth;
   if (bytes == 0) return CUDA_SUCCESS;
+  if (any_capture()) {
+    // A copy that returns when it is done can't become a node.
+    if (const CUresult error = asynchronous ? CUDA_SUCCESS : refuse_synchronous(stream); error != CUDA_SUCCESS)
+      return error;
+    if (const auto result = captured(stream, [&] { return node_of(work, stream); })) return *result;
+  }
   const Place destination = work.destination.place;
   const Place source = work.source.place;
 
@@ -181,6 +222,15 @@ CUresult fill(Stream& stream, std::uint64_t destination, std::uint64_t pitch, st
     return error;
   }
   if (extent.width == 0 || extent.height == 0) return CUDA_SUCCESS;
+  if (any_capture()) {
+    if (const CUresult error = asynchronous ? CUDA_SUCCESS : refuse_synchronous(stream); error != CUDA_SUCCESS)
+      return error;
+    const auto make = [&] {
+      return share(FillNode{
+          {destination, pitch, value, element_bytes, extent.width, extent.height}, stream.context().handle, work});
+    };
+    if (const auto result = captured(stream, make)) return *result;
+  }
   // Device memory is filled asynchronously in both forms; pinned host memory must be done when the call returns.
   if (!asynchronous && work.destination.place == Place::pinned) {
     stream.run_now(work);

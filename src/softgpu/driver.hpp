@@ -17,9 +17,13 @@ namespace vgpu::softgpu {
 
 class Event;
 class Function;
+class Graph;
+class GraphExec;
+class GraphNode;
 class Kernel;
 class Library;
 class Module;
+class UserObject;
 namespace ptx {
 class Pool;
 }
@@ -39,6 +43,10 @@ class Driver {
   HandleTable<Library, HandleKind::library, CUlibrary> libraries;
   HandleTable<Kernel, HandleKind::kernel, CUkernel> kernels;
   HandleTable<MemoryPool, HandleKind::pool, CUmemoryPool> pools;
+  HandleTable<Graph, HandleKind::graph, CUgraph> graphs;
+  HandleTable<GraphNode, HandleKind::graph_node, CUgraphNode> graph_nodes;
+  HandleTable<GraphExec, HandleKind::graph_exec, CUgraphExec> graph_execs;
+  HandleTable<UserObject, HandleKind::user_object, CUuserObject> user_objects;
 
   /// By ordinal; all of them, from the start to the end.
   const std::vector<std::unique_ptr<Device>>& devices() const noexcept { return devices_; }

@@ -1,5 +1,8 @@
 #include "softgpu/event.hpp"
 
+#include <algorithm>
+
+#include "softgpu/capture.hpp"
 #include "softgpu/driver.hpp"
 #include "softgpu/guard.hpp"
 
@@ -10,18 +13,55 @@ namespace vgpu::softgpu {
 void Event::record(Stream& stream) {
   const std::lock_guard lock(mutex_);
   const std::uint64_t recording = ++recordings_;
+  captured_ = nullptr;
   std::uint64_t sequence = 0;
   if (timed()) {
-    sequence = stream.run_short([self = shared_from_this(), recording] {
-      const std::lock_guard time_lock(self->time_mutex_);
-      if (recording < self->time_of_) return;
-      self->time_ = monotonic_nanoseconds();
-      self->time_of_ = recording;
-    });
+    sequence = stream.run_short([self = shared_from_this(), recording] { self->stamp(recording); });
   } else if (stream.kind() != StreamKind::non_blocking || !stream.idle()) {
     sequence = stream.run_short([] {});
   }
   point_ = sequence == 0 ? stream.last() : Point{stream.shared_from_this(), sequence};
+}
+
+void Event::expect(Stream& counter) {
+  const std::lock_guard lock(mutex_);
+  captured_ = nullptr;
+  point_ = counter.promise();
+  promised_.emplace_back(point_, ++recordings_);
+}
+
+void Event::reach(Stream& counter) {
+  const std::uint64_t sequence = counter.completed() + 1;
+  std::uint64_t recording = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(promised_.begin(), promised_.end(), [&](const auto& it) {
+      return it.first.stream.get() == &counter && it.first.sequence == sequence;
+    });
+    if (found != promised_.end()) {
+      recording = found->second;
+      promised_.erase(found);
+    }
+  }
+  if (recording != 0) stamp(recording);
+  counter.keep(sequence);
+}
+
+void Event::stamp(std::uint64_t recording) {
+  const std::lock_guard lock(time_mutex_);
+  if (recording < time_of_) return;
+  time_ = monotonic_nanoseconds();
+  time_of_ = recording;
+}
+
+std::shared_ptr<const CapturedPoint> Event::captured() {
+  const std::lock_guard lock(mutex_);
+  return captured_;
+}
+
+void Event::set_captured(std::shared_ptr<const CapturedPoint> point) {
+  const std::lock_guard lock(mutex_);
+  captured_ = std::move(point);
 }
 
 Point Event::point() {
@@ -55,14 +95,25 @@ CUresult with_event(CUevent handle, Function&& function) {
   });
 }
 
+/// An event of a capture has no point in time, and asking for another one may be unsafe beside a capture.
+CUresult refuse_captured_event(Event& event) {
+  if (const auto point = event.captured(); point != nullptr) {
+    const std::lock_guard lock(graphs_mutex());
+    invalidate(*point->capture);
+    return CUDA_ERROR_CAPTURED_EVENT;
+  }
+  return unsafe_in_capture();
+}
+
 CUresult record(CUevent handle, CUstream stream_handle, unsigned flags) {
   return with_stream(stream_handle, [&](Context&, Stream& stream) {
     const auto event = driver().events.find(handle);
     if (event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if ((flags & ~static_cast<unsigned>(CU_EVENT_RECORD_EXTERNAL)) != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (&event->context() != &stream.context()) return CUDA_ERROR_INVALID_HANDLE;
+    if (const auto result = capture_record(stream, handle, event, flags != 0)) return *result;
     // External recording is a matter of stream capture.
     if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
-    if (&event->context() != &stream.context()) return CUDA_ERROR_INVALID_HANDLE;
     event->record(stream);
     return CUDA_SUCCESS;
   });
@@ -101,6 +152,7 @@ VGPU_CUDA_EXPORT CUresult CUDAAPI cuEventRecordWithFlags_ptsz(CUevent event, CUs
 
 CUresult CUDAAPI cuEventQuery(CUevent handle) {
   return with_event(handle, [](Event& event) {
+    if (const CUresult error = refuse_captured_event(event); error != CUDA_SUCCESS) return error;
     if (!event.point().done()) return CUDA_ERROR_NOT_READY;
     return driver().fault();
   });
@@ -108,6 +160,7 @@ CUresult CUDAAPI cuEventQuery(CUevent handle) {
 
 CUresult CUDAAPI cuEventSynchronize(CUevent handle) {
   return with_event(handle, [](Event& event) {
+    if (const CUresult error = refuse_captured_event(event); error != CUDA_SUCCESS) return error;
     event.point().wait();
     event.context().device().default_pool->trim_to_threshold();
     return driver().fault();
@@ -123,6 +176,7 @@ VGPU_CUDA_EXPORT CUresult CUDAAPI cuEventElapsedTime_v2(float* milliseconds, CUe
     if (!first->timed() || !second->timed()) return CUDA_ERROR_INVALID_HANDLE;
     // Times of two devices can't be compared (CUDA C++ Programming Guide, "Stream and Event Behavior").
     if (&first->context().device() != &second->context().device()) return CUDA_ERROR_INVALID_HANDLE;
+    if (first->captured() != nullptr || second->captured() != nullptr) return CUDA_ERROR_CAPTURED_EVENT;
     if (!first->recorded() || !second->recorded()) return CUDA_ERROR_INVALID_HANDLE;
     if (!first->point().done() || !second->point().done()) return CUDA_ERROR_NOT_READY;
     const auto from = static_cast<std::int64_t>(first->time());

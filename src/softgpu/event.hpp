@@ -2,11 +2,15 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include "softgpu/driver_api.hpp"
 #include "softgpu/stream.hpp"
 
 namespace vgpu::softgpu {
+
+struct CapturedPoint;
 
 /// A CUDA event: the last point where it was recorded, and when that was reached. Thread-safe.
 class Event : public std::enable_shared_from_this<Event> {
@@ -18,6 +22,13 @@ class Event : public std::enable_shared_from_this<Event> {
 
   /// Records the event behind all that was submitted to the stream.
   void record(Stream& stream);
+  /// Records the event behind the next piece of work of a stream that counts only: see Stream::promise.
+  void expect(Stream& counter);
+  /// The oldest such recording is reached.
+  void reach(Stream& counter);
+  /// In a capture: where; null if the last recording was not in one.
+  std::shared_ptr<const CapturedPoint> captured();
+  void set_captured(std::shared_ptr<const CapturedPoint> point);
   /// Where it was recorded last; an empty point if never.
   Point point();
   bool recorded();
@@ -25,11 +36,15 @@ class Event : public std::enable_shared_from_this<Event> {
   std::uint64_t time();
 
  private:
+  void stamp(std::uint64_t recording);
+
   Context& context_;
   const unsigned flags_;
   std::mutex mutex_;
   Point point_;
+  std::shared_ptr<const CapturedPoint> captured_;
   std::uint64_t recordings_ = 0;
+  std::vector<std::pair<Point, std::uint64_t>> promised_;  // recordings by graphs that have not come
   std::mutex time_mutex_;  // its own: the stream's thread must not wait for one that submits
   std::uint64_t time_ = 0;
   std::uint64_t time_of_ = 0;  // the recording that time_ belongs to

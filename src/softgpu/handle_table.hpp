@@ -12,7 +12,20 @@ namespace vgpu::softgpu {
 
 /// The kinds of handle that a program holds. The number is part of each handle, so that one kind is never taken for
 /// another.
-enum class HandleKind : std::uint64_t { context = 1, stream, event, module, function, library, kernel, pool };
+enum class HandleKind : std::uint64_t {
+  context = 1,
+  stream,
+  event,
+  module,
+  function,
+  library,
+  kernel,
+  pool,
+  graph,
+  graph_node,
+  graph_exec,
+  user_object
+};
 
 /// Handles for objects of one kind. A handle is a number of a range where Linux maps nothing, made of kind, generation
 /// and index: a stale, wrong or made-up one is noticed without being dereferenced. Objects live as long as someone uses
@@ -97,6 +110,7 @@ class HandleTable {
  private:
   static constexpr std::uint32_t kChunk = 1024;
   static constexpr std::uint64_t kMark = 0x10;  // with the shift: 0x1000'0000'0000, below the device heap
+  static_assert(static_cast<std::uint64_t>(kKind) < kMark, "a kind has four bits");
   static constexpr unsigned kKindShift = 40, kGenerationShift = 24, kIndexShift = 4;
 
   struct Slot {

@@ -31,32 +31,6 @@ CUresult result_of(ptx::Fault fault) noexcept {
   return CUDA_ERROR_UNKNOWN;
 }
 
-CUresult check_shape(const Function& function, const LaunchShape& shape) {
-  const ptx::Dim3& grid = shape.grid;
-  const ptx::Dim3& block = shape.block;
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 || block.y == 0 || block.z == 0) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
-  if (grid.x > limits::kGridX || grid.y > limits::kGridY || grid.z > limits::kGridZ) return CUDA_ERROR_INVALID_VALUE;
-  if (block.x > limits::kBlockX || block.y > limits::kBlockY || block.z > limits::kBlockZ)
-    return CUDA_ERROR_INVALID_VALUE;
-  const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
-  const ptx::KernelInfo& info = function.info();
-  if (threads > max_block_threads(info)) return CUDA_ERROR_INVALID_VALUE;
-  if (shape.dynamic_shared > function.max_dynamic_shared()) return CUDA_ERROR_INVALID_VALUE;
-  const unsigned resident = blocks_per_multiprocessor(info, static_cast<unsigned>(threads), shape.dynamic_shared);
-  if (resident == 0) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
-  if (shape.cooperative) {
-    const std::uint64_t blocks = std::uint64_t{grid.x} * grid.y;
-    const std::uint64_t most = std::uint64_t{resident} * multiprocessors();
-    if (blocks > most || blocks * grid.z > most) return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
-  }
-  for (const auto& cluster : function.settings().cluster) {
-    if (cluster.load(std::memory_order_relaxed) > 1) return CUDA_ERROR_NOT_SUPPORTED;
-  }
-  return CUDA_SUCCESS;
-}
-
 /// The buffer that `extra` names: pairs of a key and a value, up to CU_LAUNCH_PARAM_END.
 CUresult read_extra(void** extra, const void*& buffer, std::size_t& bytes) {
   constexpr int kMostPairs = 8;
@@ -133,9 +107,35 @@ void KernelLaunch::operator()() const noexcept {
   if (result != CUDA_SUCCESS) self.set_fault(result);
 }
 
+CUresult check_launch_shape(const Function& function, const LaunchShape& shape) {
+  const ptx::Dim3& grid = shape.grid;
+  const ptx::Dim3& block = shape.block;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 || block.y == 0 || block.z == 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (grid.x > limits::kGridX || grid.y > limits::kGridY || grid.z > limits::kGridZ) return CUDA_ERROR_INVALID_VALUE;
+  if (block.x > limits::kBlockX || block.y > limits::kBlockY || block.z > limits::kBlockZ)
+    return CUDA_ERROR_INVALID_VALUE;
+  const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
+  const ptx::KernelInfo& info = function.info();
+  if (threads > max_block_threads(info)) return CUDA_ERROR_INVALID_VALUE;
+  if (shape.dynamic_shared > function.max_dynamic_shared()) return CUDA_ERROR_INVALID_VALUE;
+  const unsigned resident = blocks_per_multiprocessor(info, static_cast<unsigned>(threads), shape.dynamic_shared);
+  if (resident == 0) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+  if (shape.cooperative) {
+    const std::uint64_t blocks = std::uint64_t{grid.x} * grid.y;
+    const std::uint64_t most = std::uint64_t{resident} * multiprocessors();
+    if (blocks > most || blocks * grid.z > most) return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
+  }
+  for (const auto& cluster : function.settings().cluster) {
+    if (cluster.load(std::memory_order_relaxed) > 1) return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  return CUDA_SUCCESS;
+}
+
 CUresult prepare_launch(const Function& function, const LaunchShape& shape, void** parameters, void** extra,
                         std::optional<KernelLaunch>& launch) {
-  if (const CUresult error = check_shape(function, shape); error != CUDA_SUCCESS) return error;
+  if (const CUresult error = check_launch_shape(function, shape); error != CUDA_SUCCESS) return error;
   launch.emplace(
       KernelLaunch{function.module(), function.index(), shape, LaunchParameters(function.info().parameter_bytes)});
   return pack(function.info(), parameters, extra, launch->parameters.data());

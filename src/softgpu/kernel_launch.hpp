@@ -55,7 +55,10 @@ struct KernelLaunch {
   void operator()() const noexcept;
 };
 
-/// Checks the shape against the device's and the kernel's limits and packs the parameters, which come as pointers or as
+/// Checks the shape against the device's and the kernel's limits.
+CUresult check_launch_shape(const Function& function, const LaunchShape& shape);
+
+/// Checks the shape and packs the parameters, which come as pointers or as
 /// a buffer (`extra`), as cuLaunchKernel takes them.
 CUresult prepare_launch(const Function& function, const LaunchShape& shape, void** parameters, void** extra,
                         std::optional<KernelLaunch>& launch);

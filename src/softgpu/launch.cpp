@@ -1,3 +1,4 @@
+#include "softgpu/capture.hpp"
 #include "softgpu/guard.hpp"
 #include "softgpu/kernel_launch.hpp"
 #include "softgpu/library.hpp"
@@ -17,6 +18,18 @@ CUresult launch(CUfunction handle, const LaunchShape& shape, CUstream stream_han
     if (const CUresult error = prepare_launch(*function, shape, parameters, extra, work); error != CUDA_SUCCESS) {
       return error;
     }
+    const auto make = [&] {
+      std::vector<CUlaunchAttribute> attributes;
+      if (shape.cooperative) {
+        attributes.emplace_back().id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+        attributes.back().value.cooperative = 1;
+      }
+      const auto kernel = reinterpret_cast<CUkernel>(handle);
+      const bool of_library = driver().kernels.is_kind(kernel);
+      return share(KernelNode{of_library ? nullptr : handle, of_library ? kernel : nullptr, function, std::move(*work),
+                              std::move(attributes)});
+    };
+    if (const auto result = captured(*stream, make)) return *result;
     stream->submit(std::move(*work));
     return CUDA_SUCCESS;
   });

@@ -132,6 +132,7 @@ std::uint64_t Memory::allocate(Context& context, std::uint64_t bytes, MemoryKind
 void Memory::dispose(const Allocation& allocation) noexcept {
   switch (allocation.kind) {
     case MemoryKind::device:
+    case MemoryKind::graph:
     case MemoryKind::variable:
       give_back(*allocation.device, allocation.address, allocation.reserved);
       break;

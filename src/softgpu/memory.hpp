@@ -21,6 +21,7 @@ class MemoryPool;
 enum class MemoryKind {
   device,      ///< cuMemAlloc
   async,       ///< cuMemAllocAsync, from a pool
+  graph,       ///< of a graph's allocation node
   variable,    ///< a module's variable
   host,        ///< cuMemHostAlloc
   registered,  ///< cuMemHostRegister

@@ -1,4 +1,6 @@
+#include "softgpu/capture.hpp"
 #include "softgpu/device_attributes.hpp"
+#include "softgpu/graph_memory.hpp"
 #include "softgpu/guard.hpp"
 
 using namespace vgpu::softgpu;
@@ -22,6 +24,7 @@ std::uint64_t allocate(Context& context, std::size_t bytes) {
 CUresult CUDAAPI cuMemAlloc(CUdeviceptr* pointer, size_t bytes) {
   return with_context([&](Context& context) {
     if (pointer == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult error = unsafe_in_capture(); error != CUDA_SUCCESS) return error;
     const std::uint64_t address = allocate(context, bytes);
     if (address == 0) return CUDA_ERROR_OUT_OF_MEMORY;
     *pointer = address;
@@ -37,6 +40,7 @@ CUresult CUDAAPI cuMemAllocPitch(CUdeviceptr* pointer, size_t* pitch, size_t wid
     if (width > limits::kMaxPitch - kPitchAlignment) return CUDA_ERROR_INVALID_VALUE;
     const std::size_t row = (width + kPitchAlignment - 1) / kPitchAlignment * kPitchAlignment;
     if (height > AddressMap::kHeapBytes / row) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (const CUresult error = unsafe_in_capture(); error != CUDA_SUCCESS) return error;
     const std::uint64_t address = allocate(context, row * height);
     if (address == 0) return CUDA_ERROR_OUT_OF_MEMORY;
     *pointer = address;
@@ -48,6 +52,11 @@ CUresult CUDAAPI cuMemAllocPitch(CUdeviceptr* pointer, size_t* pitch, size_t wid
 CUresult CUDAAPI cuMemFree(CUdeviceptr pointer) {
   return with_context([&](Context& context) {
     if (pointer == 0) return CUDA_SUCCESS;
+    if (const CUresult error = unsafe_in_capture(); error != CUDA_SUCCESS) return error;
+    if (const auto of_graph = free_graph_memory(pointer); of_graph != nullptr) {
+      context.synchronize();
+      return CUDA_SUCCESS;
+    }
     Memory& memory = driver().memory;
     const auto is_ours = [](const Allocation& allocation) {
       return allocation.kind == MemoryKind::device || allocation.kind == MemoryKind::async;

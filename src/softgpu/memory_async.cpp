@@ -1,3 +1,5 @@
+#include "softgpu/capture.hpp"
+#include "softgpu/graph_memory.hpp"
 #include "softgpu/guard.hpp"
 
 /// Stream-ordered allocation. An address is usable as soon as the call returns; what was freed in a stream comes back
@@ -30,16 +32,54 @@ CUresult allocate(Context& context, CUdeviceptr* pointer, std::size_t bytes, con
   return CUDA_SUCCESS;
 }
 
+/// In a capture: a node of the graph. The error of a node that can't be made is the call's.
+std::optional<CUresult> capture_memory(Stream& stream, CUgraphNodeParams& parameters) {
+  if (!any_capture()) return std::nullopt;
+  const std::lock_guard lock(graphs_mutex());
+  bool captures = false;
+  if (const CUresult error = route(stream, captures); error != CUDA_SUCCESS) return error;
+  if (!captures) return std::nullopt;
+  SharedWork work;
+  if (const CUresult error = make_work(parameters, *capture_of(stream)->graph, work); error != CUDA_SUCCESS) {
+    return error;
+  }
+  capture_node(stream, std::move(work));
+  return CUDA_SUCCESS;
+}
+
+std::optional<CUresult> capture_allocation(Stream& stream, CUdeviceptr* pointer, std::size_t bytes,
+                                           const Device& device) {
+  if (!any_capture()) return std::nullopt;
+  if (pointer == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  CUgraphNodeParams parameters{};
+  parameters.type = CU_GRAPH_NODE_TYPE_MEM_ALLOC;
+  parameters.alloc.poolProps.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+  parameters.alloc.poolProps.location = {CU_MEM_LOCATION_TYPE_DEVICE, device.ordinal};
+  parameters.alloc.bytesize = bytes;
+  const auto result = capture_memory(stream, parameters);
+  if (result == CUDA_SUCCESS) *pointer = parameters.alloc.dptr;
+  return result;
+}
+
+std::optional<CUresult> capture_free(Stream& stream, CUdeviceptr pointer) {
+  CUgraphNodeParams parameters{};
+  parameters.type = CU_GRAPH_NODE_TYPE_MEM_FREE;
+  parameters.free.dptr = pointer;
+  return capture_memory(stream, parameters);
+}
+
 CUresult allocate_from_current(CUdeviceptr* pointer, std::size_t bytes, CUstream handle) {
-  return with_stream(handle, [&](Context& context, Stream&) {
+  return with_stream(handle, [&](Context& context, Stream& stream) {
+    if (const auto result = capture_allocation(stream, pointer, bytes, context.device())) return *result;
     return allocate(context, pointer, bytes, context.device().current_pool());
   });
 }
 
 CUresult allocate_from(CUdeviceptr* pointer, std::size_t bytes, CUmemoryPool pool_handle, CUstream handle) {
-  return with_stream(handle, [&](Context& context, Stream&) {
+  return with_stream(handle, [&](Context& context, Stream& stream) {
     const auto pool = driver().pools.find(pool_handle);
     if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (const auto result = capture_allocation(stream, pointer, bytes, pool->device())) return *result;
     return allocate(context, pointer, bytes, pool);
   });
 }
@@ -47,6 +87,11 @@ CUresult allocate_from(CUdeviceptr* pointer, std::size_t bytes, CUmemoryPool poo
 CUresult free_in(CUdeviceptr pointer, CUstream handle) {
   return with_stream(handle, [&](Context&, Stream& stream) {
     if (pointer == 0) return CUDA_SUCCESS;
+    if (const auto result = capture_free(stream, pointer)) return *result;
+    if (auto of_graph = free_graph_memory(pointer); of_graph != nullptr) {
+      stream.submit([of_graph = std::move(of_graph)] {});
+      return CUDA_SUCCESS;
+    }
     std::shared_ptr<MemoryPool> pool;
     Memory& memory = driver().memory;
     if (!memory.begin_free(pointer, pool)) return CUDA_ERROR_INVALID_VALUE;

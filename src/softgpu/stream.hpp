@@ -86,6 +86,12 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool reached(std::uint64_t sequence) const noexcept { return completed_.load(std::memory_order_seq_cst) >= sequence; }
   void wait(std::uint64_t sequence) noexcept;
 
+  /// For a stream that never gets work and only counts what others do: the next number, reached when keep() is called
+  /// with it. In order.
+  Point promise() { return Point{shared_from_this(), submitted_.fetch_add(1, std::memory_order_acq_rel) + 1}; }
+  void keep(std::uint64_t sequence) noexcept { complete(sequence); }
+  std::uint64_t completed() const noexcept { return completed_.load(std::memory_order_acquire); }
+
   /// Lets the thread end once all work has run. Nothing may be submitted afterwards.
   void close() noexcept;
   /// After close(): true once the thread has ended (or never was), so that join() will not block.

@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <utility>
 
+#include "softgpu/capture.hpp"
 #include "softgpu/event.hpp"
 #include "softgpu/guard.hpp"
 #include "softgpu/stream_calls.hpp"
@@ -21,6 +21,8 @@ CUresult finish(Context& context) {
 
 CUresult stream_query(CUstream handle) {
   return with_stream(handle, [](Context&, Stream& stream) {
+    if (const CUresult error = refuse_captured(stream); error != CUDA_SUCCESS) return error;
+    if (const CUresult error = unsafe_in_capture(); error != CUDA_SUCCESS) return error;
     for (const Point& point : stream.context().pending(stream)) {
       if (!point.done()) return CUDA_ERROR_NOT_READY;
     }
@@ -30,6 +32,8 @@ CUresult stream_query(CUstream handle) {
 
 CUresult stream_synchronize(CUstream handle) {
   return with_stream(handle, [](Context&, Stream& stream) {
+    if (const CUresult error = refuse_captured(stream); error != CUDA_SUCCESS) return error;
+    if (const CUresult error = unsafe_in_capture(); error != CUDA_SUCCESS) return error;
     Context& context = stream.context();
     if (stream.kind() == StreamKind::legacy) {
       for (const Point& point : context.pending(stream)) point.wait();
@@ -44,7 +48,9 @@ CUresult stream_wait_event(CUstream handle, CUevent event_handle, unsigned flags
   return with_stream(handle, [&](Context&, Stream& stream) {
     const auto event = driver().events.find(event_handle);
     if (event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    if (flags != CU_EVENT_WAIT_DEFAULT) return CUDA_ERROR_INVALID_VALUE;
+    if ((flags & ~static_cast<unsigned>(CU_EVENT_WAIT_EXTERNAL)) != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (const auto result = capture_wait(stream, event_handle, event, flags != 0)) return *result;
+    if (flags != CU_EVENT_WAIT_DEFAULT) return CUDA_ERROR_INVALID_VALUE;  // a matter of stream capture
     Point point = event->point();
     // What runs in one stream is in order anyway.
     if (!point.done() && point.stream.get() != &stream) stream.submit([] {}, std::move(point));
@@ -55,12 +61,9 @@ CUresult stream_wait_event(CUstream handle, CUevent event_handle, unsigned flags
 CUresult launch_host_function(CUstream handle, CUhostFn function, void* data) {
   return with_stream(handle, [&](Context&, Stream& stream) {
     if (function == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    stream.submit([function, data] {
-      if (driver().fault() != CUDA_SUCCESS) return;  // as CUDA: not called after an error
-      in_host_function() = true;
-      function(data);
-      in_host_function() = false;
-    });
+    const HostCall call{function, data};
+    if (const auto result = captured(stream, [&] { return share(HostNode{call}); })) return *result;
+    stream.submit(call);
     return CUDA_SUCCESS;
   });
 }
@@ -68,6 +71,8 @@ CUresult launch_host_function(CUstream handle, CUhostFn function, void* data) {
 CUresult stream_add_callback(CUstream handle, CUstreamCallback callback, void* data, unsigned flags) {
   return with_stream(handle, [&](Context&, Stream& stream) {
     if (callback == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    // A callback is not a node: it is called with the stream's state.
+    if (const CUresult error = refuse_captured(stream); error != CUDA_SUCCESS) return error;
     stream.submit([handle, callback, data] {
       in_host_function() = true;
       callback(handle, driver().fault(), data);  // called after an error too, with its code
@@ -117,19 +122,6 @@ CUresult stream_get_context(CUstream handle, CUcontext* context) {
   });
 }
 
-CUresult stream_is_capturing(CUstream handle, CUstreamCaptureStatus* status) {
-  return with_stream(handle, [&](Context&, Stream&) {
-    if (status == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult stream_get_capture_info(CUstream handle, CUstreamCaptureStatus* status) {
-  // Nothing captures, so the other outputs stay as they are.
-  return stream_is_capturing(handle, status);
-}
-
 }  // namespace vgpu::softgpu
 
 namespace {
@@ -160,18 +152,8 @@ CUresult CUDAAPI cuStreamDestroy(CUstream handle) {
     // The default streams can't be destroyed, and have no entry in the table.
     const auto stream = driver().streams.remove(handle);
     if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    forget_captures_of(*stream);
     stream->context().retire(stream);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult CUDAAPI cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode* mode) {
-  return with_driver([&](Driver&) {
-    thread_local CUstreamCaptureMode current = CU_STREAM_CAPTURE_MODE_GLOBAL;
-    if (mode == nullptr || *mode < CU_STREAM_CAPTURE_MODE_GLOBAL || *mode > CU_STREAM_CAPTURE_MODE_RELAXED) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    std::swap(*mode, current);
     return CUDA_SUCCESS;
   });
 }

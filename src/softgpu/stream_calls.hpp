@@ -14,7 +14,5 @@ CUresult stream_get_flags(CUstream stream, unsigned* flags);
 CUresult stream_get_id(CUstream stream, unsigned long long* id);
 CUresult stream_get_device(CUstream stream, CUdevice* device);
 CUresult stream_get_context(CUstream stream, CUcontext* context);
-CUresult stream_is_capturing(CUstream stream, CUstreamCaptureStatus* status);
-CUresult stream_get_capture_info(CUstream stream, CUstreamCaptureStatus* status);
 
 }  // namespace vgpu::softgpu

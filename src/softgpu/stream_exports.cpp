@@ -15,9 +15,6 @@ using namespace vgpu::softgpu;
 #undef cuStreamGetId
 #undef cuStreamGetDevice
 #undef cuStreamGetCtx
-#undef cuStreamIsCapturing
-#undef cuStreamGetCaptureInfo_v2
-#undef cuStreamGetCaptureInfo_v3
 
 VGPU_CUDA_EXPORT CUresult CUDAAPI cuStreamQuery(CUstream stream) { return stream_query(stream); }
 VGPU_CUDA_EXPORT CUresult CUDAAPI cuStreamQuery_ptsz(CUstream stream) { return stream_query(per_thread(stream)); }
@@ -74,28 +71,4 @@ VGPU_CUDA_EXPORT CUresult CUDAAPI cuStreamGetCtx(CUstream stream, CUcontext* con
 }
 VGPU_CUDA_EXPORT CUresult CUDAAPI cuStreamGetCtx_ptsz(CUstream stream, CUcontext* context) {
   return stream_get_context(per_thread(stream), context);
-}
-VGPU_CUDA_EXPORT CUresult CUDAAPI cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
-  return stream_is_capturing(stream, status);
-}
-VGPU_CUDA_EXPORT CUresult CUDAAPI cuStreamIsCapturing_ptsz(CUstream stream, CUstreamCaptureStatus* status) {
-  return stream_is_capturing(per_thread(stream), status);
-}
-VGPU_CUDA_EXPORT CUresult CUDAAPI cuStreamGetCaptureInfo_v2(CUstream stream, CUstreamCaptureStatus* status, cuuint64_t*,
-                                                            CUgraph*, const CUgraphNode**, size_t*) {
-  return stream_get_capture_info(stream, status);
-}
-VGPU_CUDA_EXPORT CUresult CUDAAPI cuStreamGetCaptureInfo_v2_ptsz(CUstream stream, CUstreamCaptureStatus* status,
-                                                                 cuuint64_t*, CUgraph*, const CUgraphNode**, size_t*) {
-  return stream_get_capture_info(per_thread(stream), status);
-}
-VGPU_CUDA_EXPORT CUresult CUDAAPI cuStreamGetCaptureInfo_v3(CUstream stream, CUstreamCaptureStatus* status, cuuint64_t*,
-                                                            CUgraph*, const CUgraphNode**, const CUgraphEdgeData**,
-                                                            size_t*) {
-  return stream_get_capture_info(stream, status);
-}
-VGPU_CUDA_EXPORT CUresult CUDAAPI cuStreamGetCaptureInfo_v3_ptsz(CUstream stream, CUstreamCaptureStatus* status,
-                                                                 cuuint64_t*, CUgraph*, const CUgraphNode**,
-                                                                 const CUgraphEdgeData**, size_t*) {
-  return stream_get_capture_info(per_thread(stream), status);
 }
