@@ -1,5 +1,7 @@
-#include "shim/tables/tables.hpp"
+// clang-format off: guard.hpp stands first, since it makes cuda.h's functions exported ones.
 #include "softgpu/guard.hpp"
+#include "shim/tables/tables.hpp"
+// clang-format on
 
 using namespace vgpu::softgpu;
 
