@@ -1,4 +1,5 @@
-// clang-format off: guard.hpp stands first, since it makes cuda.h's functions exported ones.
+// guard.hpp stands first, since it makes cuda.h's functions exported ones.
+// clang-format off
 #include "softgpu/guard.hpp"
 #include "shim/tables/tables.hpp"
 // clang-format on
