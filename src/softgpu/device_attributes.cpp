@@ -4,6 +4,7 @@
 
 #include "softgpu/cores.hpp"
 #include "softgpu/device.hpp"
+#include "softgpu/driver.hpp"
 
 namespace vgpu::softgpu {
 
@@ -48,7 +49,7 @@ std::optional<int> device_attribute(const Device& device, CUdevice_attribute att
     case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
       return value(multiprocessors());
     case CU_DEVICE_ATTRIBUTE_KERNEL_EXEC_TIMEOUT:
-      return value(0);
+      return value(driver().settings.launch_timeout_seconds != 0);
     case CU_DEVICE_ATTRIBUTE_INTEGRATED:
       return value(0);
     case CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY:

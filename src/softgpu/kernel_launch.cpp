@@ -25,6 +25,8 @@ CUresult result_of(ptx::Fault fault) noexcept {
       return CUDA_ERROR_LAUNCH_FAILED;
     case ptx::Fault::illegal_instruction:
       return CUDA_ERROR_ILLEGAL_INSTRUCTION;
+    case ptx::Fault::invalid_pc:
+      return CUDA_ERROR_INVALID_PC;
     case ptx::Fault::timeout:
       return CUDA_ERROR_LAUNCH_TIMEOUT;
   }

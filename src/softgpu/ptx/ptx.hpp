@@ -86,6 +86,7 @@ enum class Fault : std::uint8_t {
   assertion,            ///< CUDA_ERROR_ASSERT
   trap,                 ///< CUDA_ERROR_LAUNCH_FAILED
   illegal_instruction,  ///< CUDA_ERROR_ILLEGAL_INSTRUCTION
+  invalid_pc,           ///< CUDA_ERROR_INVALID_PC: a call of what is not a function
   timeout,              ///< CUDA_ERROR_LAUNCH_TIMEOUT: the deadline passed
   cancelled,            ///< the cancel flag was set
 };

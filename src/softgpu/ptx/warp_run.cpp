@@ -156,7 +156,7 @@ Step run_call(Warp& w, const Insn& in, u32 lanes) {
     lanes = same;
     const u64 number = (target[lane] - kFunctionWindow) / 16 - 1;
     if (target[lane] % 16 != 0 || number >= program.functions.size()) {
-      w.raise(Fault::illegal_instruction, lane, target[lane], "a call of what is not a function");
+      w.raise(Fault::invalid_pc, lane, target[lane], "a call of what is not a function");
       return Step::fault;
     }
     index = static_cast<u32>(number);
