@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "softgpu/driver.hpp"
+#include "softgpu/kernel_heap.hpp"
+#include "softgpu/log.hpp"
 
 namespace vgpu::softgpu {
 namespace {
@@ -85,6 +87,8 @@ void Context::deactivate() {
     stream->close();
     stream->join();
   }
+  const std::lock_guard lock(heap_mutex_);
+  heap_.reset();  // its memory went with the context's
 }
 
 std::shared_ptr<Stream> Context::legacy() {
@@ -192,6 +196,21 @@ CUresult Context::get_limit(CUlimit limit, std::size_t& value) const {
   return CUDA_SUCCESS;
 }
 
+ptx::DeviceHeap* Context::kernel_heap() {
+  const std::lock_guard lock(heap_mutex_);
+  if (heap_ == nullptr) {
+    const std::size_t bytes = limits_[CU_LIMIT_MALLOC_HEAP_SIZE].load();
+    // As a variable: nothing that the host calls frees it.
+    const std::uint64_t base = bytes == 0 ? 0 : driver().memory.allocate(*this, bytes, MemoryKind::variable);
+    if (base == 0) {
+      log(LogLevel::error, "no room for the heap of kernels bytes={}", bytes);
+      return nullptr;
+    }
+    heap_ = std::make_unique<KernelHeap>(base, bytes);
+  }
+  return heap_.get();
+}
+
 CUresult Context::set_limit(CUlimit limit, std::size_t value) {
   const auto index = static_cast<std::size_t>(limit);
   if (index >= std::size(kDefaultLimits))
@@ -204,6 +223,9 @@ CUresult Context::set_limit(CUlimit limit, std::size_t value) {
     if (value > kMaxStack) return CUDA_ERROR_INVALID_VALUE;
     value = (value + 15) / 16 * 16;
   }
+  const std::lock_guard lock(heap_mutex_);
+  // The heap keeps its size (CUDA driver API, cuCtxSetLimit).
+  if (limit == CU_LIMIT_MALLOC_HEAP_SIZE && heap_ != nullptr) return CUDA_ERROR_INVALID_VALUE;
   limits_[index].store(value);
   return CUDA_SUCCESS;
 }

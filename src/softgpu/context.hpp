@@ -13,6 +13,10 @@
 namespace vgpu::softgpu {
 
 class Device;
+class KernelHeap;
+namespace ptx {
+class DeviceHeap;
+}
 
 /// A CUDA context: its streams, limits and flags. A device's primary context is one object for the whole process,
 /// active or not; what belonged to it is gone when it is released or reset. Thread-safe.
@@ -63,6 +67,9 @@ class Context : public std::enable_shared_from_this<Context> {
   CUresult disable_peer(const std::shared_ptr<Context>& peer);
   void forget_peers();
 
+  /// What malloc in kernels takes memory from, made when it is first asked for; null if the device has no room for it.
+  ptx::DeviceHeap* kernel_heap();
+
   CUresult get_limit(CUlimit limit, std::size_t& value) const;
   CUresult set_limit(CUlimit limit, std::size_t value);
 
@@ -78,6 +85,8 @@ class Context : public std::enable_shared_from_this<Context> {
   std::vector<std::shared_ptr<Stream>> retired_;
   std::vector<std::shared_ptr<Context>> peers_;  // whose memory is open to this one
   std::array<std::atomic<std::size_t>, 10> limits_;
+  std::mutex heap_mutex_;  // also held while the heap's size is set
+  std::unique_ptr<KernelHeap> heap_;
 };
 
 /// The calling thread's stack of contexts: the last one is current. An entry may be null (cuCtxSetCurrent(NULL)).

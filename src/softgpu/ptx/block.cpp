@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "softgpu/ptx/lanes.hpp"
+#include "softgpu/ptx/source_line.hpp"
 #include "softgpu/ptx/warp_internal.hpp"
 
 namespace vgpu::softgpu::ptx {
@@ -98,10 +99,12 @@ std::string Block::place(const Warp& w, const Fragment& fragment) const {
   const Function& function = *fragment.frame->function;
   const Source& source = function.sources[function.code[fragment.pc].source];
   const u32 lane = w.fault_lane;
+  const std::string written = source_line(grid->program->text, source.line);
   return "block (" + std::to_string(ctaid[0]) + "," + std::to_string(ctaid[1]) + "," + std::to_string(ctaid[2]) +
          ") thread (" + std::to_string(w.specials.tid[0][lane]) + "," + std::to_string(w.specials.tid[1][lane]) + "," +
-         std::to_string(w.specials.tid[2][lane]) + ") in " + function.name + " at line " + std::to_string(source.line) +
-         ": " + std::string(source.text.substr(0, 200));
+         std::to_string(w.specials.tid[2][lane]) + ") in " + function.name + " at " +
+         (written.empty() ? std::string{} : written + ", ") + "line " + std::to_string(source.line) + ": " +
+         std::string(source.text.substr(0, 200));
 }
 
 Block::Status Block::run(std::uint32_t slice) {

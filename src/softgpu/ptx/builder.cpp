@@ -172,7 +172,7 @@ void Builder::decode(const ast::Instruction& instruction) {
   static constexpr Decoder kDecoders[] = {decode_memory,  decode_integer, decode_float,   decode_move,  decode_compare,
                                           decode_bits,    decode_control, decode_convert, decode_carry, decode_half,
                                           decode_math,    decode_atomic,  decode_warp,    decode_async, decode_texture,
-                                          decode_surface, decode_pack,    decode_video};
+                                          decode_surface, decode_pack,    decode_video,   decode_stack};
   bool known = false;
   for (const Decoder decoder : kDecoders) {
     Words words(instruction);

@@ -100,6 +100,8 @@ class Builder {
   /// The place of a .param variable of this function in the frame.
   Stretch frame_variable(const ast::Operand& operand);
   const ast::Signature* prototype(std::string_view name) const;
+  /// Whether the module holds the function's body, so that it is not one that the CUDA runtime offers.
+  bool has_body(std::uint32_t function) const { return program_.functions[function].defined; }
   bool is_entry() const noexcept { return tree_.entry; }
 
  private:
@@ -182,6 +184,7 @@ bool decode_control(Builder& b, Words& w);
 bool decode_warp(Builder& b, Words& w);
 bool decode_async(Builder& b, Words& w);
 bool decode_pack(Builder& b, Words& w);
+bool decode_stack(Builder& b, Words& w);
 bool decode_video(Builder& b, Words& w);
 bool decode_texture(Builder& b, Words& w);
 bool decode_surface(Builder& b, Words& w);

@@ -4,7 +4,8 @@
 
 #include "softgpu/ptx/machine.hpp"
 
-/// vprintf and __assertfail (CUDA C++ Programming Guide, "Formatted Output" and "Assertion").
+/// vprintf, __assertfail, malloc and free (CUDA C++ Programming Guide, "Formatted Output", "Assertion" and "Dynamic
+/// Global Memory Allocation and Operations").
 namespace vgpu::softgpu::ptx {
 namespace {
 
@@ -229,11 +230,36 @@ void fail_assertion(Warp& w, const CallSite& site, std::uint32_t mask) {
   w.fault_text += ": " + text[0].substr(0, 400);
 }
 
+/// malloc(bytes), or the aligned form with a second argument.
+void allocate(Warp& w, const CallSite& site, std::uint32_t mask) {
+  DeviceHeap* heap = w.block->grid->launch->heap;
+  for (std::uint32_t rest = mask; rest != 0; rest &= rest - 1) {
+    const auto lane = static_cast<std::uint32_t>(std::countr_zero(rest));
+    const std::uint64_t bytes = local_value(w, lane, site.arguments[0]);
+    const std::uint64_t align = site.arguments.size() == 2 ? local_value(w, lane, site.arguments[1]) : 16;
+    const std::uint64_t address = heap != nullptr ? heap->allocate(bytes, align) : 0;
+    std::memcpy(w.local_of(lane) + w.local_base + site.results[0].offset, &address, sizeof address);
+  }
+}
+
+void release(Warp& w, const CallSite& site, std::uint32_t mask) {
+  DeviceHeap* heap = w.block->grid->launch->heap;
+  for (std::uint32_t rest = mask; rest != 0; rest &= rest - 1) {
+    const auto lane = static_cast<std::uint32_t>(std::countr_zero(rest));
+    const std::uint64_t address = local_value(w, lane, site.arguments[0]);
+    if (address == 0 || (heap != nullptr && heap->release(address))) continue;
+    w.raise(Fault::trap, lane, address, "free of an address that malloc did not give, or that is free already");
+    return;
+  }
+}
+
 }  // namespace
 
 void call_builtin(Warp& w, const CallSite& site, std::uint32_t mask) {
   if (site.builtin == Builtin::vprintf) print(w, site, mask);
   if (site.builtin == Builtin::assertfail) fail_assertion(w, site, mask);
+  if (site.builtin == Builtin::heap_allocate) allocate(w, site, mask);
+  if (site.builtin == Builtin::heap_release) release(w, site, mask);
 }
 
 }  // namespace vgpu::softgpu::ptx

@@ -32,6 +32,18 @@ void check_signature(Builder& b, const CallSite& site, const std::vector<Stretch
   }
 }
 
+/// malloc, free and what nvcc calls for a new with an alignment.
+bool decode_heap_call(Builder& b, std::string_view name, CallSite& site) {
+  const bool aligned = name == "__cuda_syscall_aligned_malloc";
+  const bool releases = name == "free";
+  if (!aligned && !releases && name != "malloc") return false;
+  b.need(site.results.size() == (releases ? 0u : 1u) && (releases || site.results[0].bytes == 8), "unexpected results");
+  b.need(site.arguments.size() == (aligned ? 2u : 1u), "unexpected arguments");
+  for (const Stretch& one : site.arguments) b.need(one.bytes == 8, "unexpected arguments");
+  site.builtin = releases ? Builtin::heap_release : Builtin::heap_allocate;
+  return true;
+}
+
 void decode_call(Builder& b, Words& w) {
   const auto& in = w.instruction();
   w.take("uni");
@@ -67,6 +79,8 @@ void decode_call(Builder& b, Words& w) {
       for (std::size_t i = 0; i < site.arguments.size(); ++i) {
         b.need(site.arguments[i].bytes == (!prints && i == 2 ? 4u : 8u), "unexpected arguments");
       }
+    } else if (!b.has_body(found->second.index) && decode_heap_call(b, target.name, site)) {
+      b.out().uses_heap = true;
     } else {
       site.function = found->second.index;
       b.out().callees.push_back(found->second.index);
@@ -112,6 +126,8 @@ void decode_barrier(Builder& b, Words& w) {
     b.refuse("expected .sync, .arrive or .red");
   }
   b.need(at < in.operands.size(), "wrong number of operands");
+  const auto& which = in.operands[at];
+  b.need(which.kind != ast::Operand::Kind::integer || which.value < kBarriers, "there are 16 barriers, 0 to 15");
   const Ref number = b.read(in.operands[at++], Type::u32);
   Ref count = kNoRef;
   Ref truth = kNoRef;

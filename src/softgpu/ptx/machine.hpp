@@ -39,6 +39,7 @@ struct Frame {
   std::uint32_t return_pc = 0;
   std::uint32_t live = 0;  ///< lanes that have not returned from it
   std::uint32_t local_base = 0;
+  std::uint32_t local_top = 0;  ///< where the local memory of a callee, or of an alloca, begins
   std::uint32_t depth = 0;
   Lines registers;
 };

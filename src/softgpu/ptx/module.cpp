@@ -274,6 +274,7 @@ void Compiler::describe_kernels() {
       info.local_bytes = std::max(info.local_bytes, callee.local_bytes);
       info.registers = std::max(info.registers, callee.registers);
       function.uses_reserved_shared = function.uses_reserved_shared || callee.uses_reserved_shared;
+      info.uses_heap = info.uses_heap || callee.uses_heap;
       info.uses_grid_sync = info.uses_grid_sync || callee.uses_grid_workspace;
     }
     // What a pointer may lead to is found broken when it is called.

@@ -82,7 +82,7 @@ struct Stretch {
   std::uint32_t bytes = 0;
 };
 
-enum class Builtin : std::uint8_t { none, vprintf, assertfail };
+enum class Builtin : std::uint8_t { none, vprintf, assertfail, heap_allocate, heap_release };
 
 struct CallSite {
   std::uint32_t function = 0;  ///< index into Program::functions; unused when indirect or built in
@@ -147,6 +147,7 @@ struct Function {
   std::vector<std::uint32_t> callees;
   bool calls_indirectly = false;
   bool uses_grid_workspace = false;
+  bool uses_heap = false;
   bool uses_reserved_shared = false;  ///< itself; of a kernel: or a function that it reaches
   std::uint32_t register_bytes = 0;
   std::uint32_t registers = 0;

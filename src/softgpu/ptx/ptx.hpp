@@ -46,6 +46,7 @@ struct KernelInfo {
   std::uint32_t registers = 0;  ///< an honest figure in the sense of the attribute: registers a thread, at most 255
   std::uint32_t max_threads_per_block = 0;  ///< from .maxntid, else 1024
   bool uses_grid_sync = false;
+  bool uses_heap = false;  ///< it, or what it may call, calls malloc or free
 };
 
 /// A module variable in .global or .const space.
@@ -102,6 +103,16 @@ struct Outcome {
   std::uint64_t lane_instructions = 0;
 };
 
+/// Where malloc and free of kernels take memory from. Thread-safe: blocks of any number of launches call it.
+class DeviceHeap {
+ public:
+  virtual ~DeviceHeap() = default;
+  /// At least that many bytes, aligned to `align` (a power of two) and to 16; 0 if there is no room.
+  virtual std::uint64_t allocate(std::uint64_t bytes, std::uint64_t align) noexcept = 0;
+  /// False if it is not the address of an allocation that is held.
+  virtual bool release(std::uint64_t address) noexcept = 0;
+};
+
 struct Launch {
   const Module* module = nullptr;
   std::uint32_t kernel = 0;  ///< index into Module::kernels()
@@ -110,6 +121,7 @@ struct Launch {
   bool cooperative = false;               ///< all blocks are resident together: grid sync works
   std::span<const std::byte> parameters;  ///< packed as KernelInfo::parameters says; alive until run() returns
   const AddressMap* memory = nullptr;
+  DeviceHeap* heap = nullptr;                ///< of kernels that use it; null: malloc finds no room
   const ResourceTable* resources = nullptr;  ///< textures and surfaces; may be null: every handle is bad then
   const std::atomic<bool>* cancel =
       nullptr;  ///< looked at often enough that a run ends within about 10 ms; may be null

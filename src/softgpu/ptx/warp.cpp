@@ -42,6 +42,7 @@ Frame* new_frame(Warp& w, const Function& function) {
   frame->site = nullptr;
   frame->live = 0;
   frame->local_base = 0;
+  frame->local_top = 0;
   frame->depth = 0;
   return frame;
 }
@@ -156,13 +157,14 @@ void start_frames(Warp& w, const Function& function) {
     return;
   }
   frame->live = w.live;
+  frame->local_top = function.local_bytes;
   w.fragments[0] = Fragment{w.live, 0, frame, Fragment::State::ready, 0, 0, 0};
 }
 
 bool enter_call(Warp& w, std::uint32_t lanes, const Function& callee, const CallSite& site, std::uint32_t return_pc) {
   Fragment& caller = w.fragments[w.current];
   Frame* parent = caller.frame;
-  const std::uint32_t local_base = parent->local_base + parent->function->local_bytes;
+  const std::uint32_t local_base = parent->local_top;
   Frame* frame = new_frame(w, callee);
   if (frame == nullptr || !grow_local(w, local_base + callee.local_bytes)) {
     w.raise(Fault::illegal_address, static_cast<std::uint32_t>(std::countr_zero(lanes)), 0, "the stack overflows");
@@ -173,6 +175,7 @@ bool enter_call(Warp& w, std::uint32_t lanes, const Function& callee, const Call
   frame->return_pc = return_pc;
   frame->live = lanes;
   frame->local_base = local_base;
+  frame->local_top = local_base + callee.local_bytes;
   frame->depth = parent->depth + 1;
   copy_local(w, lanes, parent->local_base, site.arguments, local_base, callee.parameters);
   caller.frame = frame;

@@ -143,8 +143,9 @@ Step run_call(Warp& w, const Insn& in, u32 lanes) {
   const u32 return_pc = f.pc + 1;
   if (site.builtin != Builtin::none) {
     call_builtin(w, site, lanes);
+    if (w.fault != Fault::none) return Step::fault;
     f.pc = return_pc;
-    return w.fault != Fault::none ? Step::fault : Step::choose;
+    return Step::choose;
   }
   u32 index = site.function;
   if (site.target != kNoRef) {
