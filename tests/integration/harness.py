@@ -137,7 +137,9 @@ class Daemon:
         config_path = self.folder / "vgpud.toml"
         config_path.write_text(config)
         self.command = [str(VGPUD), "--config", str(config_path), "--socket", str(self.socket), "--metrics",
-                        f"127.0.0.1:{self.port}", "--gpu", gpu, "--log-level", log_level, *arguments]
+                        f"127.0.0.1:{self.port}", "--log-level", log_level, *arguments]
+        if gpu is not None:  # None: what the configuration says
+            self.command += ["--gpu", gpu]
         environment = base_environment()
         # Executors of a sanitized build serve kernels that read past nothing of ours: leaks count, gaps are mapped.
         environment["ASAN_OPTIONS"] = "protect_shadow_gap=0:exitcode=99"
@@ -334,11 +336,12 @@ class DaemonTest(unittest.TestCase):
 
     CONFIG = ""
     LOG_LEVEL = "debug"
+    GPU = GPU
     maxDiff = None
 
     @classmethod
     def setUpClass(cls):
-        cls.daemon = Daemon(config=cls.CONFIG, log_level=cls.LOG_LEVEL)
+        cls.daemon = Daemon(config=cls.CONFIG, log_level=cls.LOG_LEVEL, gpu=cls.GPU)
 
     @classmethod
     def tearDownClass(cls):
