@@ -3,6 +3,7 @@
 #include "softgpu/guard.hpp"
 #include "shim/tables/tables.hpp"
 // clang-format on
+#include "softgpu/capture.hpp"
 
 using namespace vgpu::softgpu;
 
@@ -46,6 +47,7 @@ CUresult find_context(CUcontext handle, std::shared_ptr<Context>& context) {
 }
 
 CUresult synchronize(Context& context) {
+  if (const CUresult error = unsafe_in_capture(); error != CUDA_SUCCESS) return error;
   context.synchronize();
   context.device().default_pool->trim_to_threshold();
   return driver().fault();

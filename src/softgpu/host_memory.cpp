@@ -1,5 +1,6 @@
 #include <sys/mman.h>
 
+#include "softgpu/capture.hpp"
 #include "softgpu/guard.hpp"
 
 using namespace vgpu::softgpu;
@@ -12,6 +13,7 @@ constexpr unsigned kRegisterFlags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGI
 constexpr std::size_t kPage = 4096;
 
 CUresult allocate(Context& context, void** pointer, std::size_t bytes, unsigned flags) {
+  if (const CUresult error = unsafe_in_capture(); error != CUDA_SUCCESS) return error;
   if (pointer == nullptr || bytes == 0 || (flags & ~kAllocFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
   if (bytes > SIZE_MAX - kPage) return CUDA_ERROR_OUT_OF_MEMORY;
   const std::size_t mapped = (bytes + kPage - 1) / kPage * kPage;
@@ -51,6 +53,7 @@ CUresult CUDAAPI cuMemHostAlloc(void** pointer, size_t bytes, unsigned int flags
 
 CUresult CUDAAPI cuMemFreeHost(void* pointer) {
   return with_context([&](Context& context) {
+    if (const CUresult error = unsafe_in_capture(); error != CUDA_SUCCESS) return error;
     const auto found = find_host(pointer);
     if (!found || found->kind != MemoryKind::host || found->address != reinterpret_cast<std::uint64_t>(pointer)) {
       return CUDA_ERROR_INVALID_VALUE;
@@ -66,6 +69,7 @@ CUresult CUDAAPI cuMemFreeHost(void* pointer) {
 
 CUresult CUDAAPI cuMemHostRegister(void* pointer, size_t bytes, unsigned int flags) {
   return with_context([&](Context& context) {
+    if (const CUresult error = unsafe_in_capture(); error != CUDA_SUCCESS) return error;
     if (pointer == nullptr || bytes == 0 || (flags & ~kRegisterFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
     // There is no device memory behind a bus, and reading only can't be promised to kernels.
     if ((flags & (CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY)) != 0) return CUDA_ERROR_NOT_SUPPORTED;
@@ -89,6 +93,7 @@ CUresult CUDAAPI cuMemHostRegister(void* pointer, size_t bytes, unsigned int fla
 
 CUresult CUDAAPI cuMemHostUnregister(void* pointer) {
   return with_context([&](Context& context) {
+    if (const CUresult error = unsafe_in_capture(); error != CUDA_SUCCESS) return error;
     if (pointer == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const auto found = find_host(pointer);
     if (!found || found->kind != MemoryKind::registered) return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
