@@ -89,8 +89,13 @@ bool decode_bulk(Builder& b, Words& w) {
     b.emit(nothing);
     return true;
   }
-  const Space to = take_space(w);
-  const Space from = take_space(w);
+  // The destination's space stands first.
+  const bool to_global = !w.left().empty() && w.left() == "global";
+  const Space first = take_space(w);
+  const Space second = take_space(w);
+  const bool in_order = (first == Space::global) == to_global;
+  const Space to = in_order ? first : second;
+  const Space from = in_order ? second : first;
   b.need((to == Space::shared || to == Space::global) && (from == Space::shared || from == Space::global) &&
              (to == Space::shared || from == Space::shared),
          "a copy between these spaces is not carried");
