@@ -79,8 +79,7 @@ TEST_CASE("bounds of shared and local memory and of parameters", "[faults]") {
 TEST_CASE("trap, and what has no meaning", "[faults]") {
   REQUIRE(run_with("trap;", 0).fault == Fault::trap);
   REQUIRE(run_with("mov.u32 %r1, 99; barrier.sync %r1;", 0).fault == Fault::illegal_instruction);
-  REQUIRE(run_with("mov.u64 %rd1, 12345; q: .callprototype _ (); call %rd1, q;", 0).fault ==
-          Fault::illegal_instruction);
+  REQUIRE(run_with("mov.u64 %rd1, 12345; q: .callprototype _ (); call %rd1, q;", 0).fault == Fault::invalid_pc);
 }
 
 TEST_CASE("threads that wait for ever are told so", "[faults]") {
