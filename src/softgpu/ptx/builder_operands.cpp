@@ -181,6 +181,9 @@ Ref Builder::adapt(Ref ref, Type declared, Type wanted) {
   const bool have_wide = bytes_of(declared) == 8;
   const bool want_wide = bytes_of(wanted) == 8;
   if (have_wide == want_wide) return ref;
+  // PTX ISA 9.4.1: only these may name registers wider than their type.
+  if (now_ != nullptr && now_->opcode != "ld" && now_->opcode != "ldu" && now_->opcode != "st" && now_->opcode != "cvt")
+    refuse("a register's size is not the instruction's");
   const Ref out = temporary(want_wide);
   emit(want_wide ? extension_handler(Type::u32) : narrowing_handler(), out, ref);
   return out;

@@ -2,7 +2,9 @@
 #include "softgpu/ptx/lanes.hpp"
 
 /// add.cc, addc, sub.cc, subc, mad.cc, madc (PTX ISA, "Extended-Precision Integer Arithmetic Instructions"). The carry
-/// flag is a predicate of the function; a borrow is a carry.
+/// flag is a predicate of the function. A subtraction adds the complement, as the hardware does: after it, the flag
+/// says that nothing was borrowed. nvcc relies on that in the division of 128-bit integers, where addc reads what
+/// sub.cc left.
 namespace vgpu::softgpu::ptx {
 namespace {
 
@@ -39,19 +41,12 @@ void with_carry(Warp& w, const Insn& in, u32 mask) {
       x = high_product<T>(static_cast<T>(x), static_cast<T>(y));
       y = get<U>(c[i]);
     }
-    const U carry = (in.flags & 1) != 0 ? flag >> i & 1 : 0;
-    bool over = false;
-    if constexpr (O == Op::sub) {
-      U result = 0;
-      over = __builtin_sub_overflow(x, y, &result);
-      over |= __builtin_sub_overflow(result, carry, &result);
-      d[i] = put<U>(result);
-    } else {
-      U result = 0;
-      over = __builtin_add_overflow(x, y, &result);
-      over |= __builtin_add_overflow(result, carry, &result);
-      d[i] = put<U>(result);
-    }
+    if constexpr (O == Op::sub) y = static_cast<U>(~y);
+    const U carry = (in.flags & 1) != 0 ? flag >> i & 1 : (O == Op::sub ? 1 : 0);
+    U result = 0;
+    bool over = __builtin_add_overflow(x, y, &result);
+    over |= __builtin_add_overflow(result, carry, &result);
+    d[i] = put<U>(result);
     out |= over ? 1u << i : 0u;
   }
   if ((in.flags & 2) != 0) flag = (flag & ~mask) | out;

@@ -9,7 +9,10 @@ namespace vgpu::softgpu::ptx {
 namespace {
 
 /// A GPU gives one NaN for float results, whatever the operands' were (PTX ISA, "Floating Point Instructions").
-float canonical(float value) { return value != value ? std::bit_cast<float>(0x7fffffffu) : value; }
+float canonical(float value) {
+  const u32 bits = std::bit_cast<u32>(value);
+  return std::bit_cast<float>((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fffffffu : bits);
+}
 double canonical(double value) { return value; }
 
 float flush(float value) {

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "softgpu/ptx/builder.hpp"
+#include "softgpu/ptx/half_vector.hpp"
 #include "softgpu/ptx/lanes.hpp"
 
 /// Arithmetic on f16, bf16 and pairs of them (PTX ISA, "Half Precision Floating-Point Instructions"). Sums and products
@@ -123,6 +124,10 @@ bool decode_half(Builder& b, Words& w) {
   insn.flags = static_cast<std::uint8_t>((flushes ? kFlushHalf : 0) | (saturates ? kSaturateHalf : 0) |
                                          (xor_sign ? kXorSign : 0));
   insn.count = type == Type::f16x2 || type == Type::bf16x2 ? 2 : 1;
+  if (const Handler vector = half_vector(op, brains); vector != nullptr && insn.flags == 0 && !relu) {
+    insn.imm = reinterpret_cast<std::uint64_t>(insn.run);
+    insn.run = vector;
+  }
   return true;
 }
 

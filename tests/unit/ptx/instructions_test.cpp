@@ -125,6 +125,9 @@ TEST_CASE("integer arithmetic", "[instructions]") {
       {"add.cc.u32 %r1, 0xffffffff, 1; addc.u32 %out, 5, 6;", 12},
       {"add.cc.u32 %r1, 0xffffffff, 0xffffffff; addc.cc.u32 %r2, 0xffffffff, 0; addc.u32 %out, 0, 0;", 1},
       {"sub.cc.u32 %r1, 1, 2; subc.u32 %out, 10, 3;", 6},
+      {"sub.cc.u32 %r1, 1, 2; addc.u32 %out, 10, 3;", 13},  // a borrow leaves the flag clear
+      {"sub.cc.u32 %r1, 2, 1; addc.u32 %out, 10, 3;", 14},
+      {"add.cc.u32 %r1, -1, 1; subc.u32 %out, 10, 3;", 7},
       {"mad.lo.cc.u32 %r1, 0x10000, 0x10000, 1; madc.hi.u32 %out, 0x10000, 0x10000, 4;", 5},
       {"mad.lo.cc.u64 %rd1, 0xffffffffffffffff, 2, 2; madc.hi.u64 %outd, 0xffffffffffffffff, 2, 0;", 2},
   };
