@@ -18,6 +18,44 @@ constexpr std::uint64_t bits(unsigned from, unsigned to) noexcept {
   return (~std::uint64_t{0} << from) & (~std::uint64_t{0} >> (63 - to));
 }
 
+/// A stretch of addresses with one bit for each granule.
+struct Stretch {
+  std::uint64_t base;
+  unsigned shift;
+};
+constexpr Stretch kHeapStretch{AddressMap::kHeapBase, AddressMap::kGranuleShift};
+constexpr Stretch kWindowStretch{AddressMap::kWindowBase, AddressMap::kWindowShift};
+constexpr std::uint64_t kWindowWords = (AddressMap::kWindowBytes >> AddressMap::kWindowShift) / 64;
+constexpr std::uint64_t kWindowEnd = AddressMap::kWindowBase + AddressMap::kWindowBytes;
+
+using Words = std::atomic<std::uint64_t>*;
+
+template <Stretch kStretch>
+bool all_marked(const std::atomic<std::uint64_t>* words, std::uint64_t address, std::uint64_t bytes) noexcept {
+  const std::uint64_t first = (address - kStretch.base) >> kStretch.shift;
+  const std::uint64_t last = (address + bytes - 1 - kStretch.base) >> kStretch.shift;
+  for (std::uint64_t word = first / 64; word <= last / 64; ++word) {
+    const unsigned from = word == first / 64 ? first % 64 : 0;
+    const unsigned to = word == last / 64 ? last % 64 : 63;
+    const std::uint64_t mask = bits(from, to);
+    if ((words[word].load(std::memory_order_relaxed) & mask) != mask) return false;
+  }
+  return true;
+}
+
+template <Stretch kStretch>
+void mark(Words words, std::uint64_t address, std::uint64_t bytes, bool accessible) noexcept {
+  const std::uint64_t first = (address - kStretch.base) >> kStretch.shift;
+  const std::uint64_t last = (address + bytes - 1 - kStretch.base) >> kStretch.shift;
+  for (std::uint64_t word = first / 64; word <= last / 64; ++word) {
+    const unsigned from = word == first / 64 ? first % 64 : 0;
+    const unsigned to = word == last / 64 ? last % 64 : 63;
+    const std::uint64_t mask = bits(from, to);
+    const std::uint64_t old = words[word].load(std::memory_order_relaxed);
+    words[word].store(accessible ? old | mask : old & ~mask, std::memory_order_relaxed);
+  }
+}
+
 struct HostRange {
   std::atomic<std::uint64_t> begin{0};
   std::atomic<std::uint64_t> end{0};
@@ -25,26 +63,15 @@ struct HostRange {
 
 }  // namespace
 
-/// The heap is a bitmap, one bit for each granule, in pages that exist once touched. The host ranges are a sorted array
-/// under a sequence lock: a reader that saw the sequence change looks again. All accesses are atomic, with acquire and
-/// release in place of fences, which ThreadSanitizer can't see.
+/// Heap and window are bitmaps, one bit for each granule, in pages that exist once touched. The host ranges are a
+/// sorted array under a sequence lock: a reader that saw the sequence change looks again. All accesses are atomic, with
+/// acquire and release in place of fences, which ThreadSanitizer can't see.
 struct AddressMap::State {
-  std::atomic<std::uint64_t>* words = nullptr;
+  std::atomic<std::uint64_t>* words = nullptr;  ///< the heap's, then the window's
+  std::atomic<std::uint64_t>* window() const noexcept { return words + kWords; }
   std::atomic<std::uint32_t> sequence{0};
   std::atomic<std::uint32_t> host_count{0};
   std::array<HostRange, kMaxHostRanges> hosts;
-
-  bool heap_contains(std::uint64_t address, std::uint64_t bytes) const noexcept {
-    const std::uint64_t first = (address - kHeapBase) >> kGranuleShift;
-    const std::uint64_t last = (address + bytes - 1 - kHeapBase) >> kGranuleShift;
-    for (std::uint64_t word = first / 64; word <= last / 64; ++word) {
-      const unsigned from = word == first / 64 ? first % 64 : 0;
-      const unsigned to = word == last / 64 ? last % 64 : 63;
-      const std::uint64_t mask = bits(from, to);
-      if ((words[word].load(std::memory_order_relaxed) & mask) != mask) return false;
-    }
-    return true;
-  }
 
   bool hosts_contain(std::uint64_t address, std::uint64_t end) const noexcept {
     for (;;) {
@@ -76,7 +103,7 @@ struct AddressMap::State {
 };
 
 AddressMap::AddressMap() : state_(new State) {
-  void* memory = mmap(nullptr, kWords * sizeof(std::uint64_t), PROT_READ | PROT_WRITE,
+  void* memory = mmap(nullptr, (kWords + kWindowWords) * sizeof(std::uint64_t), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     delete state_;
@@ -86,29 +113,29 @@ AddressMap::AddressMap() : state_(new State) {
 }
 
 AddressMap::~AddressMap() {
-  munmap(state_->words, kWords * sizeof(std::uint64_t));
+  munmap(state_->words, (kWords + kWindowWords) * sizeof(std::uint64_t));
   delete state_;
 }
 
 bool AddressMap::contains(std::uint64_t address, std::uint64_t bytes) const noexcept {
   if (bytes == 0 || address + bytes < address) return false;
   if (address >= kHeapBase && address < kHeapEnd) {
-    return bytes <= kHeapEnd - address && state_->heap_contains(address, bytes);
+    return bytes <= kHeapEnd - address && all_marked<kHeapStretch>(state_->words, address, bytes);
+  }
+  if (address >= kWindowBase && address < kWindowEnd) {
+    return bytes <= kWindowEnd - address && all_marked<kWindowStretch>(state_->window(), address, bytes);
   }
   return state_->hosts_contain(address, address + bytes);
 }
 
 void AddressMap::mark_heap(std::uint64_t address, std::uint64_t bytes, bool accessible) noexcept {
   if (bytes == 0 || address < kHeapBase || address >= kHeapEnd || bytes > kHeapEnd - address) return;
-  const std::uint64_t first = (address - kHeapBase) >> kGranuleShift;
-  const std::uint64_t last = (address + bytes - 1 - kHeapBase) >> kGranuleShift;
-  for (std::uint64_t word = first / 64; word <= last / 64; ++word) {
-    const unsigned from = word == first / 64 ? first % 64 : 0;
-    const unsigned to = word == last / 64 ? last % 64 : 63;
-    const std::uint64_t mask = bits(from, to);
-    const std::uint64_t old = state_->words[word].load(std::memory_order_relaxed);
-    state_->words[word].store(accessible ? old | mask : old & ~mask, std::memory_order_relaxed);
-  }
+  mark<kHeapStretch>(state_->words, address, bytes, accessible);
+}
+
+void AddressMap::mark_window(std::uint64_t address, std::uint64_t bytes, bool accessible) noexcept {
+  if (bytes == 0 || address < kWindowBase || address >= kWindowEnd || bytes > kWindowEnd - address) return;
+  mark<kWindowStretch>(state_->window(), address, bytes, accessible);
 }
 
 bool AddressMap::add_host(std::uint64_t address, std::uint64_t bytes) noexcept {

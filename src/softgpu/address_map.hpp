@@ -18,6 +18,15 @@ class AddressMap {
   static constexpr std::uint64_t kHeapBase = 0x200000000000;
 #endif
   static constexpr std::uint64_t kHeapBytes = std::uint64_t{64} << 30;
+  /// Behind the heap, the window that cuMemAddressReserve takes addresses from, in granules of 2 MiB: the least that
+  /// memory is mapped in.
+  static constexpr std::uint64_t kWindowBase = kHeapBase + kHeapBytes;
+#if defined(__SANITIZE_THREAD__)
+  static constexpr std::uint64_t kWindowBytes = std::uint64_t{64} << 30;
+#else
+  static constexpr std::uint64_t kWindowBytes = std::uint64_t{1} << 40;
+#endif
+  static constexpr unsigned kWindowShift = 21;
   /// Resolution of the check inside the heap, as a power of two: 512 bytes, the alignment of every allocation.
   static constexpr unsigned kGranuleShift = 9;
 
@@ -31,6 +40,13 @@ class AddressMap {
 
   /// Marks a part of the heap as accessible or not. Both values are multiples of the granule. One writer at a time.
   void mark_heap(std::uint64_t address, std::uint64_t bytes, bool accessible) noexcept;
+
+  /// The same for a part of the window, in its granules.
+  void mark_window(std::uint64_t address, std::uint64_t bytes, bool accessible) noexcept;
+  /// True if a part of the range lies in the heap or in the window.
+  static constexpr bool touches_device(std::uint64_t address, std::uint64_t bytes) noexcept {
+    return address < kWindowBase + kWindowBytes && address + bytes > kHeapBase;
+  }
 
   /// Adds or removes a range of host memory (pinned or registered). One writer at a time. Ranges don't overlap.
   /// add_host returns false when the table of ranges is full (kMaxHostRanges) or the range is empty or overflows.

@@ -123,8 +123,7 @@ std::uint64_t span_of(const Side& side, const Extent& extent) noexcept {
 }
 
 Place place_of(std::uint64_t address, std::uint64_t bytes) noexcept {
-  constexpr std::uint64_t kEnd = AddressMap::kHeapBase + AddressMap::kHeapBytes;
-  const bool inside = address < kEnd && address + bytes > AddressMap::kHeapBase;
+  const bool inside = AddressMap::touches_device(address, bytes);
   if (driver().memory.map().contains(address, bytes)) return inside ? Place::device : Place::pinned;
   return inside ? Place::invalid : Place::pageable;
 }

@@ -1,7 +1,7 @@
 #include "softgpu/copy_side.hpp"
 #include "softgpu/guard.hpp"
 
-/// Copies in two and three dimensions, of linear memory only: the device has no arrays.
+/// Copies in two and three dimensions, of linear memory and of arrays.
 using namespace vgpu::softgpu;
 
 namespace {
@@ -23,8 +23,8 @@ CUresult run(CUstream handle, const CopySide& to, const CopySide& from, const Ex
 CUresult copy_2d(const CUDA_MEMCPY2D* plan, CUstream stream, bool asynchronous) {
   if (plan == nullptr) return with_context([](Context&) { return CUDA_ERROR_INVALID_VALUE; });
   const CUDA_MEMCPY2D p = *plan;
-  return run(stream, {p.dstMemoryType, p.dstHost, p.dstDevice, p.dstXInBytes, p.dstY, 0, p.dstPitch, 0},
-             {p.srcMemoryType, p.srcHost, p.srcDevice, p.srcXInBytes, p.srcY, 0, p.srcPitch, 0},
+  return run(stream, {p.dstMemoryType, p.dstHost, p.dstDevice, p.dstXInBytes, p.dstY, 0, p.dstPitch, 0, p.dstArray},
+             {p.srcMemoryType, p.srcHost, p.srcDevice, p.srcXInBytes, p.srcY, 0, p.srcPitch, 0, p.srcArray},
              {p.WidthInBytes, p.Height, 1}, asynchronous);
 }
 

@@ -1,6 +1,8 @@
 #include "softgpu/copy_side.hpp"
 
+#include "softgpu/array.hpp"
 #include "softgpu/device_attributes.hpp"
+#include "softgpu/driver.hpp"
 
 namespace vgpu::softgpu {
 
@@ -18,8 +20,10 @@ CUresult make_side(const CopySide& from, const Extent& extent, Side& side) {
       side.address = from.device;
       side.expect = Expect::any;
       break;
-    case CU_MEMORYTYPE_ARRAY:
-      return CUDA_ERROR_NOT_SUPPORTED;
+    case CU_MEMORYTYPE_ARRAY: {
+      const auto array = driver().arrays.find(from.array);
+      return array == nullptr ? CUDA_ERROR_INVALID_HANDLE : array->side(from.x, from.y, from.z, extent, side);
+    }
     default:
       return CUDA_ERROR_INVALID_VALUE;
   }

@@ -9,6 +9,7 @@ struct CopySide {
   const void* host;
   CUdeviceptr device;
   std::uint64_t x, y, z, pitch, rows;
+  CUarray array = nullptr;
 };
 
 /// The rows that such a side names. Checks its own numbers only, not what lies at the address.
@@ -17,11 +18,11 @@ CUresult make_side(const CopySide& from, const Extent& extent, Side& side);
 /// The sides of the parameters of a copy in three dimensions.
 template <class Parameters>
 CopySide destination_of(const Parameters& p) {
-  return {p.dstMemoryType, p.dstHost, p.dstDevice, p.dstXInBytes, p.dstY, p.dstZ, p.dstPitch, p.dstHeight};
+  return {p.dstMemoryType, p.dstHost, p.dstDevice, p.dstXInBytes, p.dstY, p.dstZ, p.dstPitch, p.dstHeight, p.dstArray};
 }
 template <class Parameters>
 CopySide source_of(const Parameters& p) {
-  return {p.srcMemoryType, p.srcHost, p.srcDevice, p.srcXInBytes, p.srcY, p.srcZ, p.srcPitch, p.srcHeight};
+  return {p.srcMemoryType, p.srcHost, p.srcDevice, p.srcXInBytes, p.srcY, p.srcZ, p.srcPitch, p.srcHeight, p.srcArray};
 }
 
 /// Checks a copy in three dimensions as a whole: what a graph keeps of it.

@@ -29,6 +29,13 @@ inline constexpr unsigned kSharedPerSm = 228 * 1024;
 inline constexpr unsigned kReservedShared = 1024;  ///< of each block, for the system
 inline constexpr unsigned kSharedUnit = 128;
 inline constexpr unsigned kMaxPitch = 2147483647;
+inline constexpr unsigned kTextureAlignment = 512, kTexturePitchAlignment = 32;
+inline constexpr unsigned kTextureLinear = 1u << 28;  ///< texels
+inline constexpr unsigned kTexture2dWidth = 131072, kTexture2dHeight = 65536, kTexture3d = 16384;
+inline constexpr unsigned kTexture2dLinearWidth = 131072, kTexture2dLinearHeight = 65000;
+inline constexpr unsigned kTexture2dLinearPitch = 2097120;
+inline constexpr unsigned kLayeredWidth = 32768, kLayers = 2048;
+inline constexpr unsigned kCubeWidth = 32768, kCubeLayers = 2046;
 inline constexpr unsigned kParameterBytes = 32764;
 inline constexpr unsigned kPciDomain = 0, kPciBus = 0xf0, kPciDevice = 0;  ///< of device 0; the bus counts up
 }  // namespace limits

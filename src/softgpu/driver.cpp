@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "softgpu/array.hpp"
 #include "softgpu/event.hpp"
 #include "softgpu/library.hpp"
 #include "softgpu/module.hpp"
@@ -44,6 +45,10 @@ void Driver::destroy_objects_of(Context& context) {
   events.remove_if(is_of);
   for (const auto& library : libraries.all()) library->forget(context);
   forget_modules_of(context);
+  textures.remove_if(is_of);
+  surfaces.remove_if(is_of);
+  mipmapped_arrays.remove_if(is_of);
+  arrays.remove_if(is_of);
   memory.free_all_of(context);
 }
 

@@ -12,9 +12,12 @@
 #include "softgpu/memory.hpp"
 #include "softgpu/memory_pool.hpp"
 #include "softgpu/settings.hpp"
+#include "softgpu/texture_object.hpp"
+#include "softgpu/virtual_memory.hpp"
 
 namespace vgpu::softgpu {
 
+class Array;
 class Event;
 class Function;
 class Graph;
@@ -47,6 +50,12 @@ class Driver {
   HandleTable<GraphNode, HandleKind::graph_node, CUgraphNode> graph_nodes;
   HandleTable<GraphExec, HandleKind::graph_exec, CUgraphExec> graph_execs;
   HandleTable<UserObject, HandleKind::user_object, CUuserObject> user_objects;
+  HandleTable<Array, HandleKind::array, CUarray> arrays;
+  HandleTable<MipmappedArray, HandleKind::mipmapped_array, CUmipmappedArray> mipmapped_arrays;
+  HandleTable<TextureObject, HandleKind::texture, TextureHandle> textures;
+  HandleTable<SurfaceObject, HandleKind::surface, SurfaceHandle> surfaces;
+  HandleTable<PhysicalHandle, HandleKind::physical, PhysicalHandleTag*> physical;
+  VirtualMemory virtual_memory{memory};
 
   /// By ordinal; all of them, from the start to the end.
   const std::vector<std::unique_ptr<Device>>& devices() const noexcept { return devices_; }

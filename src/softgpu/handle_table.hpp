@@ -24,7 +24,13 @@ enum class HandleKind : std::uint64_t {
   graph,
   graph_node,
   graph_exec,
-  user_object
+  user_object,
+  array,
+  mipmapped_array,
+  texture,
+  surface,
+  physical,
+  linker
 };
 
 /// Handles for objects of one kind. A handle is a number of a range where Linux maps nothing, made of kind, generation
@@ -109,9 +115,9 @@ class HandleTable {
 
  private:
   static constexpr std::uint32_t kChunk = 1024;
-  static constexpr std::uint64_t kMark = 0x10;  // with the shift: 0x1000'0000'0000, below the device heap
-  static_assert(static_cast<std::uint64_t>(kKind) < kMark, "a kind has four bits");
-  static constexpr unsigned kKindShift = 40, kGenerationShift = 24, kIndexShift = 4;
+  static constexpr std::uint64_t kMark = 0x20;  // with the shift: 0x1000'0000'0000, below the device heap
+  static_assert(static_cast<std::uint64_t>(kKind) < kMark, "a kind has five bits");
+  static constexpr unsigned kKindShift = 39, kGenerationShift = 23, kIndexShift = 3;
 
   struct Slot {
     std::mutex mutex;
@@ -130,7 +136,7 @@ class HandleTable {
     return static_cast<std::uint32_t>(reinterpret_cast<std::uint64_t>(handle) >> kGenerationShift) & 0xffff;
   }
   Slot* decode(Handle handle) const noexcept {
-    if (!is_kind(handle) || (reinterpret_cast<std::uint64_t>(handle) & 0xf) != 0) return nullptr;
+    if (!is_kind(handle) || (reinterpret_cast<std::uint64_t>(handle) & 0x7) != 0) return nullptr;
     return find_slot(index(handle));
   }
   Slot* find_slot(std::uint32_t index) const noexcept {

@@ -75,9 +75,7 @@ CUresult CUDAAPI cuMemHostRegister(void* pointer, size_t bytes, unsigned int fla
     if ((flags & (CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY)) != 0) return CUDA_ERROR_NOT_SUPPORTED;
     const auto address = reinterpret_cast<std::uint64_t>(pointer);
     if (address + bytes < address) return CUDA_ERROR_INVALID_VALUE;
-    if (address < AddressMap::kHeapBase + AddressMap::kHeapBytes && address + bytes > AddressMap::kHeapBase) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
+    if (AddressMap::touches_device(address, bytes)) return CUDA_ERROR_INVALID_VALUE;
     Memory& memory = driver().memory;
     if (memory.overlaps(address, bytes)) return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
     Allocation allocation;

@@ -90,6 +90,7 @@ void KernelLaunch::operator()() const noexcept {
     launch.parameters = parameters.view();
     launch.memory = &self.memory.map_of(module->context().device());
     if (module->code().kernels()[kernel].uses_heap) launch.heap = module->context().kernel_heap();
+    launch.resources = &resource_table();
     launch.cancel = &self.cancel();
     launch.brake = module->context().device().brake();
     if (const unsigned seconds = self.settings.launch_timeout_seconds; seconds != 0) {

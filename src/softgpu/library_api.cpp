@@ -139,26 +139,31 @@ CUresult CUDAAPI cuLibraryGetModule(CUmodule* handle, CUlibrary library_handle) 
   });
 }
 
-CUresult CUDAAPI cuLibraryGetGlobal(CUdeviceptr* address, size_t* bytes, CUlibrary library_handle, const char* name) {
+namespace {
+
+CUresult get_variable(CUlibrary handle, const char* name, bool managed, CUdeviceptr* address, size_t* bytes) {
   return with_context([&](Context& context) {
-    const auto library = driver().libraries.find(library_handle);
+    const auto library = driver().libraries.find(handle);
     if (library == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (name == nullptr || (address == nullptr && bytes == nullptr)) return CUDA_ERROR_INVALID_VALUE;
     std::shared_ptr<Module> module;
     if (const CUresult error = library->module_in(context, module); error != CUDA_SUCCESS) return error;
     const ptx::Variable* variable = module->variable(name);
-    if (variable == nullptr) return CUDA_ERROR_NOT_FOUND;
+    if (variable == nullptr || (managed && !variable->managed)) return CUDA_ERROR_NOT_FOUND;
     if (address != nullptr) *address = variable->address;
     if (bytes != nullptr) *bytes = variable->bytes;
     return CUDA_SUCCESS;
   });
 }
 
+}  // namespace
+
+CUresult CUDAAPI cuLibraryGetGlobal(CUdeviceptr* address, size_t* bytes, CUlibrary handle, const char* name) {
+  return get_variable(handle, name, false, address, bytes);
+}
+
 CUresult CUDAAPI cuLibraryGetManaged(CUdeviceptr* address, size_t* bytes, CUlibrary handle, const char* name) {
-  return with_library(handle, [&](Library&) {
-    if (name == nullptr || (address == nullptr && bytes == nullptr)) return CUDA_ERROR_INVALID_VALUE;
-    return CUDA_ERROR_NOT_FOUND;  // the device has no managed memory
-  });
+  return get_variable(handle, name, true, address, bytes);
 }
 
 CUresult CUDAAPI cuLibraryGetUnifiedFunction(void** function, CUlibrary handle, const char* symbol) {

@@ -4,6 +4,7 @@
 
 #include "softgpu/context.hpp"
 #include "softgpu/device.hpp"
+#include "softgpu/managed_ranges.hpp"
 #include "softgpu/memory_pool.hpp"
 
 namespace vgpu::softgpu {
@@ -19,12 +20,19 @@ const AddressMap& Memory::map_of(const Device& device) const noexcept {
 
 bool Memory::visible(const Allocation& allocation, std::size_t device) const {
   const auto owner = static_cast<std::size_t>(allocation.device->ordinal);
-  if (owner == device) return true;
+  if (owner == device || allocation.managed != nullptr) return true;
   return allocation.pool != nullptr ? allocation.pool->open_to(device) : opened_[device][owner] != 0;
 }
 
 bool Memory::mark(const Allocation& allocation, bool accessible) {
   const std::uint64_t address = allocation.address;
+  if (allocation.kind == MemoryKind::mapped) {
+    // Made accessible by set_accessible(), a step of its own.
+    if (accessible) return true;
+    map_.mark_window(address, allocation.reserved, false);
+    for (const auto& map : device_maps_) map->mark_window(address, allocation.reserved, false);
+    return true;
+  }
   if (allocation.on_device()) {
     map_.mark_heap(address, allocation.reserved, accessible);
     for (std::size_t i = 0; i < device_maps_.size(); ++i) {
@@ -48,7 +56,7 @@ bool Memory::mark(const Allocation& allocation, bool accessible) {
 template <class Predicate>
 void Memory::mark_again(std::size_t device, Predicate concerned) {
   for (const auto& [address, allocation] : allocations_) {
-    if (!allocation.on_device() || !concerned(allocation)) continue;
+    if (!allocation.on_device() || allocation.kind == MemoryKind::mapped || !concerned(allocation)) continue;
     device_maps_[device]->mark_heap(address, allocation.reserved, visible(allocation, device));
   }
 }
@@ -116,7 +124,16 @@ std::optional<Allocation> Memory::take(std::uint64_t address, const std::functio
   return allocation;
 }
 
-std::uint64_t Memory::allocate(Context& context, std::uint64_t bytes, MemoryKind kind) {
+void Memory::set_accessible(const Device& device, std::uint64_t address, std::uint64_t bytes, bool accessible,
+                            bool by_any) {
+  const std::lock_guard lock(mutex_);
+  map_.mark_window(address, bytes, by_any);
+  if (!device_maps_.empty()) {
+    device_maps_[static_cast<std::size_t>(device.ordinal)]->mark_window(address, bytes, accessible);
+  }
+}
+
+std::uint64_t Memory::allocate(Context& context, std::uint64_t bytes, MemoryKind kind, bool managed) {
   const auto address = reserve(context.device(), bytes);
   if (!address) return 0;
   Allocation allocation;
@@ -125,6 +142,7 @@ std::uint64_t Memory::allocate(Context& context, std::uint64_t bytes, MemoryKind
   allocation.reserved = Heap::rounded(bytes);
   allocation.kind = kind;
   allocation.context = &context;
+  if (managed || kind == MemoryKind::managed) allocation.managed = std::make_shared<ManagedRanges>();
   enter(std::move(allocation));
   return *address;
 }
@@ -134,6 +152,8 @@ void Memory::dispose(const Allocation& allocation) noexcept {
     case MemoryKind::device:
     case MemoryKind::graph:
     case MemoryKind::variable:
+    case MemoryKind::managed:
+    case MemoryKind::array:
       give_back(*allocation.device, allocation.address, allocation.reserved);
       break;
     case MemoryKind::async:
@@ -143,6 +163,7 @@ void Memory::dispose(const Allocation& allocation) noexcept {
       munmap(reinterpret_cast<void*>(allocation.address), allocation.reserved);
       break;
     case MemoryKind::registered:
+    case MemoryKind::mapped:  // its addresses stay reserved; who took it out has unmapped it
       break;
   }
 }

@@ -16,12 +16,17 @@ namespace vgpu::softgpu {
 
 class Context;
 class Device;
+class ManagedRanges;
 class MemoryPool;
+class PhysicalMemory;
 
 enum class MemoryKind {
   device,      ///< cuMemAlloc
   async,       ///< cuMemAllocAsync, from a pool
   graph,       ///< of a graph's allocation node
+  managed,     ///< cuMemAllocManaged
+  mapped,      ///< cuMemMap: in the window of virtual memory, accessible only after cuMemSetAccess
+  array,       ///< what a CUarray lies in
   variable,    ///< a module's variable
   host,        ///< cuMemHostAlloc
   registered,  ///< cuMemHostRegister
@@ -37,7 +42,9 @@ struct Allocation {
   Context* context = nullptr;
   Device* device = nullptr;          ///< that holds it; of host memory that of its context. enter() takes the context's
   std::shared_ptr<MemoryPool> pool;  ///< async only
-  bool freeing = false;              ///< cuMemFreeAsync was called, its turn has not come
+  std::shared_ptr<ManagedRanges> managed;    ///< managed memory and managed variables only
+  std::shared_ptr<PhysicalMemory> physical;  ///< mapped only
+  bool freeing = false;                      ///< cuMemFreeAsync was called, its turn has not come
 
   bool on_device() const noexcept { return kind != MemoryKind::host && kind != MemoryKind::registered; }
 };
@@ -68,7 +75,10 @@ class Memory {
   /// caller's.
   std::optional<Allocation> take(std::uint64_t address, const std::function<bool(const Allocation&)>& allowed);
   /// Memory of the context's device in one step; 0 if there is not enough.
-  std::uint64_t allocate(Context& context, std::uint64_t bytes, MemoryKind kind);
+  std::uint64_t allocate(Context& context, std::uint64_t bytes, MemoryKind kind, bool managed = false);
+  /// What cuMemSetAccess says of a part of the window for virtual memory: for the kernels of one device, and for
+  /// copies, which may use what any device may.
+  void set_accessible(const Device& device, std::uint64_t address, std::uint64_t bytes, bool accessible, bool by_any);
   /// Frees an allocation of any kind that was taken out.
   void dispose(const Allocation& allocation) noexcept;
   /// Frees all that belongs to a context.
@@ -96,5 +106,9 @@ class Memory {
   std::map<std::uint64_t, Allocation> allocations_;
   std::uint64_t next_id_ = 1;
 };
+
+/// Memory of the context's device; before it fails, the pools give up what they keep and what is being freed is waited
+/// for. 0 if there is not enough.
+std::uint64_t allocate_device_memory(Context& context, std::uint64_t bytes, MemoryKind kind);
 
 }  // namespace vgpu::softgpu

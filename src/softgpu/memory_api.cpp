@@ -9,23 +9,22 @@ namespace {
 
 constexpr std::size_t kPitchAlignment = 512;
 
-/// Kept memory of the pools is given up before an allocation fails, and so is what is being freed.
-std::uint64_t allocate(Context& context, std::size_t bytes) {
+}  // namespace
+
+std::uint64_t vgpu::softgpu::allocate_device_memory(Context& context, std::uint64_t bytes, MemoryKind kind) {
   Memory& memory = driver().memory;
-  if (const std::uint64_t address = memory.allocate(context, bytes, MemoryKind::device); address != 0) return address;
+  if (const std::uint64_t address = memory.allocate(context, bytes, kind); address != 0) return address;
   if (bytes > context.device().total_memory()) return 0;
   context.synchronize();
   for (const auto& pool : driver().pools.all()) pool->trim(0);
-  return memory.allocate(context, bytes, MemoryKind::device);
+  return memory.allocate(context, bytes, kind);
 }
-
-}  // namespace
 
 CUresult CUDAAPI cuMemAlloc(CUdeviceptr* pointer, size_t bytes) {
   return with_context([&](Context& context) {
     if (pointer == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
     if (const CUresult error = unsafe_in_capture(); error != CUDA_SUCCESS) return error;
-    const std::uint64_t address = allocate(context, bytes);
+    const std::uint64_t address = allocate_device_memory(context, bytes, MemoryKind::device);
     if (address == 0) return CUDA_ERROR_OUT_OF_MEMORY;
     *pointer = address;
     return CUDA_SUCCESS;
@@ -41,7 +40,7 @@ CUresult CUDAAPI cuMemAllocPitch(CUdeviceptr* pointer, size_t* pitch, size_t wid
     const std::size_t row = (width + kPitchAlignment - 1) / kPitchAlignment * kPitchAlignment;
     if (height > AddressMap::kHeapBytes / row) return CUDA_ERROR_OUT_OF_MEMORY;
     if (const CUresult error = unsafe_in_capture(); error != CUDA_SUCCESS) return error;
-    const std::uint64_t address = allocate(context, row * height);
+    const std::uint64_t address = allocate_device_memory(context, row * height, MemoryKind::device);
     if (address == 0) return CUDA_ERROR_OUT_OF_MEMORY;
     *pointer = address;
     *pitch = row;
@@ -59,7 +58,8 @@ CUresult CUDAAPI cuMemFree(CUdeviceptr pointer) {
     }
     Memory& memory = driver().memory;
     const auto is_ours = [](const Allocation& allocation) {
-      return allocation.kind == MemoryKind::device || allocation.kind == MemoryKind::async;
+      return allocation.kind == MemoryKind::device || allocation.kind == MemoryKind::async ||
+             allocation.kind == MemoryKind::managed;
     };
     const auto found = memory.find(pointer);
     if (!found || found->address != pointer || !is_ours(*found) || found->freeing) return CUDA_ERROR_INVALID_VALUE;

@@ -121,7 +121,7 @@ CUresult Module::load(Context& context, std::unique_ptr<ptx::Module> code, bool 
   for (const ptx::Variable& variable : made->code_->variables()) {
     // A granule is the most that alignment can need; a variable without a size still has an address.
     const std::uint64_t address =
-        memory.allocate(context, std::max<std::uint64_t>(variable.bytes, 1), MemoryKind::variable);
+        memory.allocate(context, std::max<std::uint64_t>(variable.bytes, 1), MemoryKind::variable, variable.managed);
     if (address == 0) return CUDA_ERROR_OUT_OF_MEMORY;
     made->memory_.push_back({address, memory.find(address)->id});
     addresses.push_back(address);

@@ -17,19 +17,20 @@ CUresult get(void* data, CUpointer_attribute attribute, CUdeviceptr pointer, con
   const bool host = !allocation.on_device();
   switch (attribute) {
     case CU_POINTER_ATTRIBUTE_CONTEXT:
-      return give<CUcontext>(data, allocation.context->handle);
+      return give<CUcontext>(data, allocation.context != nullptr ? allocation.context->handle : nullptr);
     case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
       return give<unsigned>(data, host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE);
     case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
       return give<CUdeviceptr>(data, pointer);
     case CU_POINTER_ATTRIBUTE_HOST_POINTER:
-      if (!host) return CUDA_ERROR_INVALID_VALUE;
+      if (!host && allocation.managed == nullptr) return CUDA_ERROR_INVALID_VALUE;
       return give<std::uint64_t>(data, pointer);
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
-    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
       return give<std::uint8_t>(data, 0);
+    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
+      return give<std::uint8_t>(data, allocation.managed != nullptr ? 1 : 0);
     case CU_POINTER_ATTRIBUTE_MAPPED:
       return give<std::uint8_t>(data, 1);
     case CU_POINTER_ATTRIBUTE_BUFFER_ID:

@@ -62,7 +62,9 @@ struct Declaration {
   std::uint64_t bytes = 0;           ///< of the whole variable; 0 for an unsized extern array
   std::uint32_t register_count = 0;  ///< of %r<N>; 0 for a plain name
   bool external = false;
+  bool managed = false;    ///< .attribute(.managed)
   bool is_static = false;  ///< no linkage directive: private to the text
+  bool weak = false;
   std::string_view name;
   std::vector<Initial> initial;
   Place place;
@@ -97,6 +99,8 @@ struct Function {
   bool entry = false;
   bool defined = false;
   bool external = false;
+  bool is_static = false;  ///< no linkage directive: private to the text
+  bool weak = false;
   Signature signature;
   std::uint32_t max_threads = 0;  ///< from .maxntid or .reqntid; 0 if absent
   std::vector<Statement> body;

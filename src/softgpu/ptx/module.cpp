@@ -85,7 +85,8 @@ bool Compiler::declare_variables() {
     } else {
       names_.names[one.name] = {Names::Kind::variable, static_cast<std::uint32_t>(program_->variable_list.size())};
       program_->variable_list.push_back(
-          {std::string(one.name), one.bytes, std::max<std::uint32_t>(1, one.align), one.space == Space::constant, 0});
+          {std::string(one.name), one.bytes, std::max<std::uint32_t>(1, one.align), one.space == Space::constant,
+           one.managed, 0});
       declared_.push_back(&one);
     }
   }

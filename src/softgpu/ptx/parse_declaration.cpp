@@ -40,7 +40,10 @@ bool Parser::declaration(Space space, std::vector<ast::Declaration>& out, bool i
       if (common.type == Type::none) common.align = static_cast<std::uint32_t>(token_.value);
       advance();
     } else if (accept_dot("attribute")) {
-      while (token_.kind != Token::Kind::end && !token_.is(')')) advance();
+      while (token_.kind != Token::Kind::end && !token_.is(')')) {
+        if (token_.is_dot("managed")) common.managed = true;
+        advance();
+      }
       if (!expect(')')) return false;
     } else if (accept_dot("v2")) {
       common.vector = 2;

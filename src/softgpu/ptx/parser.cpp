@@ -98,13 +98,21 @@ bool Parser::module_item() {
   }
   bool external = false;
   bool linkage = false;
+  bool weak = false;
   while (token_.is_dot("extern") || token_.is_dot("visible") || token_.is_dot("weak") || token_.is_dot("common")) {
     external |= token_.is_dot("extern");
+    weak |= token_.is_dot("weak") || token_.is_dot("common");
     linkage = true;
     advance();
   }
-  if (accept_dot("entry")) return function(true, external);
-  if (accept_dot("func")) return function(false, external);
+  if (token_.is_dot("entry") || token_.is_dot("func")) {
+    const bool entry = token_.is_dot("entry");
+    advance();
+    if (!function(entry, external)) return false;
+    module_.functions.back().weak = weak;
+    module_.functions.back().is_static = !linkage;
+    return true;
+  }
   Space space = Space::reg;
   if (token_.is_dot("global")) space = Space::global;
   if (token_.is_dot("const")) space = Space::constant;
@@ -116,6 +124,7 @@ bool Parser::module_item() {
   for (std::size_t i = first; i < module_.variables.size(); ++i) {
     module_.variables[i].external = external;
     module_.variables[i].is_static = !linkage;
+    module_.variables[i].weak = weak;
   }
   return true;
 }

@@ -55,6 +55,7 @@ struct Variable {
   std::uint64_t bytes = 0;
   std::uint32_t align = 1;
   bool constant = false;
+  bool managed = false;  ///< .attribute(.managed): the host may touch it too
   std::uint64_t address = 0;  ///< set by link()
 };
 
