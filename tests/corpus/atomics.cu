@@ -214,9 +214,7 @@ int main() {
     corpus::exact("atomics_half2", h.values(), {__floats2half2_rn(kAll / 2, kAll / 2)});
     corpus::exact("atomics_half", h1.values(), {__float2half(kAll), __float2half(0)});
   }
-  cudaFuncAttributes attributes;
-  CHECK(cudaFuncGetAttributes(&attributes, bfloats));
-  if (attributes.ptxVersion >= 80) {
+  if (corpus::architecture() >= 800) {
     corpus::Buffer<__nv_bfloat162> b(1);
     bfloats<<<1, 128>>>(b);
     corpus::exact("atomics_bfloat2", b.values(), {__floats2bfloat162_rn(64, 128)});

@@ -190,9 +190,7 @@ int main() {
       for (u32 i = 0; i < 64; ++i) wanted[i] = wanted[i] * 3 + in[round * 64 + 63 - i];
     corpus::exact("pipelined_copies", out.values(), wanted);
   }
-  cudaFuncAttributes attributes;
-  CHECK(cudaFuncGetAttributes(&attributes, copy_async));
-  if (attributes.ptxVersion >= 80) {
+  if (corpus::architecture() >= 800) {
     corpus::Buffer<u32> out(64);
     copy_async<<<1, 64>>>(device_in, out);
     std::vector<u32> wanted(64), cells(256);

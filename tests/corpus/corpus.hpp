@@ -126,6 +126,21 @@ void approximate(const char* name, const std::vector<T>& got, const std::vector<
   std::fflush(stdout);
 }
 
+static __global__ void tell_architecture(int* out) {
+#ifdef __CUDA_ARCH__
+  *out = __CUDA_ARCH__;
+#else
+  (void)out;
+#endif
+}
+
+/// The architecture that the kernels of this program were compiled for, as __CUDA_ARCH__ has it.
+inline int architecture() {
+  const Buffer<int> out(1);
+  tell_architecture<<<1, 1>>>(out.get());
+  return out.values()[0];
+}
+
 /// Threads of a grid that has one for each element.
 struct Grid {
   explicit Grid(std::size_t count) : blocks(static_cast<unsigned>((count + kThreads - 1) / kThreads)) {}
@@ -199,7 +214,7 @@ std::vector<Out> mapped_on_host(Out (*reference)(In, In, In), const std::vector<
     const In x = in[i];                                                    \
     const In y = in[(i * 7ll + 3) % n];                                    \
     const In z = in[(i * 13ll + 5) % n];                                   \
-    (void)y, (void)z;                                                      \
+    (void)x, (void)y, (void)z;                                             \
     out[i] = device;                                                       \
   }                                                                        \
   static Out name##_reference(In x, In y, In z) {                          \

@@ -182,15 +182,13 @@ int main() {
     for (u32 i = 0; i < 32; ++i) turn = turn * 3 + i;
     return turn;
   });
-  cudaFuncAttributes attributes;
-  CHECK(cudaFuncGetAttributes(&attributes, reduce_sync));
-  if (attributes.ptxVersion >= 80) {
+  if (corpus::architecture() >= 800) {
     each_lane<u32>("reduce_sync", reduce_sync, [](u32 w, u32) {
       u32 sum = 0, mixed = 0;
       for (u32 l = 0; l < 32; ++l) sum += l + w, mixed ^= l * 77;
       return sum ^ (93u << 8) ^ (0x70000u << 3) ^ mixed ^ static_cast<u32>(-20) ^ (255u << 20);
     });
   }
-  if (attributes.ptxVersion >= 90) each_lane<u32>("elected", elected, [](u32, u32) { return 11u; });
+  if (corpus::architecture() >= 900) each_lane<u32>("elected", elected, [](u32, u32) { return 11u; });
   std::printf("warp: ok\n");
 }
