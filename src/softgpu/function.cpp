@@ -6,8 +6,6 @@
 namespace vgpu::softgpu {
 namespace {
 
-constexpr int kPtxVersion = 90;
-
 bool within(int value, int least, int most) noexcept { return value >= least && value <= most; }
 
 }  // namespace
@@ -47,7 +45,7 @@ CUresult Function::get_attribute(CUfunction_attribute attribute, int& value) con
     case CU_FUNC_ATTRIBUTE_NUM_REGS:
       return give(info_->registers);
     case CU_FUNC_ATTRIBUTE_PTX_VERSION:
-      return give(kPtxVersion);
+      return give(info_->target);
     case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
       return give(limits::kComputeMajor * 10 + limits::kComputeMinor);
     case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA:

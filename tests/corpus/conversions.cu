@@ -11,11 +11,12 @@ namespace {
 using s64 = long long;
 using u64 = unsigned long long;
 
-/// cvt from a float to an integer: rounds in the mode, clamps to the target's range, NaN becomes 0 (in 64 bits: the top
-/// bit alone).
+/// cvt from a float to an integer: rounds in the mode, clamps to the target's range, NaN becomes 0 (where either side
+/// has 64 bits: the top bit alone).
 template <class To, class From>
 To to_integer(From x, int mode) {
-  if (std::isnan(x)) return sizeof(To) == 8 ? static_cast<To>(1ull << 63) : To{0};
+  if (std::isnan(x))
+    return sizeof(To) == 8 || sizeof(From) == 8 ? static_cast<To>(1ull << (8 * sizeof(To) - 1)) : To{0};
   std::fesetround(mode);
   const long double rounded = std::nearbyint(static_cast<long double>(x));
   std::fesetround(FE_TONEAREST);

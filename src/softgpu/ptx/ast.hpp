@@ -114,6 +114,7 @@ struct Alias {
 };
 
 struct Module {
+  std::uint32_t target = 0;  ///< 75 for .target sm_75; 0 if it says none
   std::vector<Declaration> variables;
   std::vector<Function> functions;
   std::vector<Alias> aliases;

@@ -25,11 +25,12 @@ T whole(T value, Round mode) noexcept {
   }
 }
 
-/// Out of range goes to the nearest end; NaN to zero (PTX ISA, cvt), for 64-bit results to the top bit alone as the
-/// hardware has it.
+/// Out of range goes to the nearest end; NaN to zero, or, where source or result has 64 bits, to the top bit alone (PTX
+/// ISA, cvt).
 template <class To, class From>
 To to_integer(From value) noexcept {
-  if (value != value) return sizeof(To) == 8 ? static_cast<To>(u64{1} << 63) : To{0};
+  if (value != value)
+    return sizeof(To) == 8 || sizeof(From) == 8 ? static_cast<To>(u64{1} << (8 * sizeof(To) - 1)) : To{0};
   constexpr auto kLow = std::numeric_limits<To>::min();
   constexpr auto kHigh = std::numeric_limits<To>::max();
   // The upper end as a power of two is exact in every format; the value itself may round up to it.

@@ -288,6 +288,7 @@ void Compiler::describe_kernels() {
     if (info.static_shared_bytes > kMaxSharedBytes) {
       broken = diagnostic_at(bodies_[i]->place, function.name, "the kernel needs too much shared memory");
     }
+    info.target = tree_.target;
     program_->kernel_list.push_back(std::move(info));
     program_->kernel_functions.push_back(i);
     program_->kernel_broken.push_back(std::move(broken));

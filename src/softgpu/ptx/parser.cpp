@@ -1,5 +1,6 @@
 #include "softgpu/ptx/parser.hpp"
 
+#include <charconv>
 #include <utility>
 
 namespace vgpu::softgpu::ptx {
@@ -76,7 +77,14 @@ std::variant<ast::Module, Diagnostic> Parser::parse() {
 bool Parser::module_item() {
   if (accept(';')) return true;
   if (token_.kind != Token::Kind::dotted) return fail("expected a directive");
-  if (token_.is_dot("version") || token_.is_dot("target") || token_.is_dot("file") || token_.is_dot("loc")) {
+  if (accept_dot("target")) {
+    if (token_.kind == Token::Kind::identifier && token_.text.starts_with("sm_")) {
+      const std::string_view number = token_.text.substr(3);
+      std::from_chars(number.data(), number.data() + number.size(), module_.target);
+    }
+    return skip_line();
+  }
+  if (token_.is_dot("version") || token_.is_dot("file") || token_.is_dot("loc")) {
     return skip_line();
   }
   if (accept_dot("address_size")) {

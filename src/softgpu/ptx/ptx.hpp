@@ -46,6 +46,7 @@ struct KernelInfo {
   std::uint32_t registers = 0;  ///< an honest figure in the sense of the attribute: registers a thread, at most 255
   std::uint32_t max_threads_per_block = 0;  ///< from .maxntid, else 1024
   bool uses_grid_sync = false;
+  std::uint32_t target = 0;  ///< the text's .target: 75 for sm_75
   bool uses_heap = false;  ///< it, or what it may call, calls malloc or free
 };
 

@@ -94,7 +94,7 @@ TEST_CASE("copy: rows in two and three dimensions") {
   plan.srcY = 1000;
   CHECK_RESULT(CUDA_ERROR_INVALID_VALUE, cuMemcpy2D(&plan));
   plan.srcMemoryType = CU_MEMORYTYPE_ARRAY;
-  CHECK_RESULT(CUDA_ERROR_NOT_SUPPORTED, cuMemcpy2D(&plan));
+  CHECK_RESULT(CUDA_ERROR_INVALID_HANDLE, cuMemcpy2D(&plan));
   CHECK_RESULT(CUDA_ERROR_INVALID_VALUE, cuMemcpy2D(nullptr));
 
   std::vector<unsigned> box(2 * 3 * 2);
