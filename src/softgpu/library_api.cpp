@@ -141,29 +141,43 @@ CUresult CUDAAPI cuLibraryGetModule(CUmodule* handle, CUlibrary library_handle) 
 
 namespace {
 
-CUresult get_variable(CUlibrary handle, const char* name, bool managed, CUdeviceptr* address, size_t* bytes) {
-  return with_context([&](Context& context) {
-    const auto library = driver().libraries.find(handle);
-    if (library == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    if (name == nullptr || (address == nullptr && bytes == nullptr)) return CUDA_ERROR_INVALID_VALUE;
-    std::shared_ptr<Module> module;
-    if (const CUresult error = library->module_in(context, module); error != CUDA_SUCCESS) return error;
-    const ptx::Variable* variable = module->variable(name);
-    if (variable == nullptr || (managed && !variable->managed)) return CUDA_ERROR_NOT_FOUND;
-    if (address != nullptr) *address = variable->address;
-    if (bytes != nullptr) *bytes = variable->bytes;
-    return CUDA_SUCCESS;
-  });
+CUresult variable_in(Context& context, CUlibrary handle, const char* name, bool managed, CUdeviceptr* address,
+                     size_t* bytes) {
+  const auto library = driver().libraries.find(handle);
+  if (library == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  if (name == nullptr || (address == nullptr && bytes == nullptr)) return CUDA_ERROR_INVALID_VALUE;
+  std::shared_ptr<Module> module;
+  if (const CUresult error = library->module_in(context, module); error != CUDA_SUCCESS) return error;
+  const ptx::Variable* variable = module->variable(name);
+  if (variable == nullptr || (managed && !variable->managed)) return CUDA_ERROR_NOT_FOUND;
+  if (address != nullptr) *address = variable->address;
+  if (bytes != nullptr) *bytes = variable->bytes;
+  return CUDA_SUCCESS;
+}
+
+/// The current context, else device 0's primary one: the runtime asks for a program's managed variables before it has
+/// made any context current, since the host may use them first.
+std::shared_ptr<Context> context_for_managed(Driver& self) {
+  const auto& stack = context_stack();
+  if (!stack.empty() && stack.back() != nullptr) return stack.back();
+  Device& first = self.device(0);
+  const std::lock_guard lock(first.primary_mutex);
+  if (!first.primary->active()) first.primary->activate();
+  return first.primary;
 }
 
 }  // namespace
 
 CUresult CUDAAPI cuLibraryGetGlobal(CUdeviceptr* address, size_t* bytes, CUlibrary handle, const char* name) {
-  return get_variable(handle, name, false, address, bytes);
+  return with_context([&](Context& context) { return variable_in(context, handle, name, false, address, bytes); });
 }
 
 CUresult CUDAAPI cuLibraryGetManaged(CUdeviceptr* address, size_t* bytes, CUlibrary handle, const char* name) {
-  return get_variable(handle, name, true, address, bytes);
+  return with_healthy_driver([&](Driver& self) {
+    const auto context = context_for_managed(self);
+    if (!context->active()) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    return variable_in(*context, handle, name, true, address, bytes);
+  });
 }
 
 CUresult CUDAAPI cuLibraryGetUnifiedFunction(void** function, CUlibrary handle, const char* symbol) {
