@@ -1,3 +1,5 @@
+#include <emmintrin.h>
+
 #include <bit>
 #include <cstring>
 
@@ -23,31 +25,65 @@ void keep(std::byte* to, SlotOf<M> value) noexcept {
   __atomic_store_n(reinterpret_cast<Raw<M>*>(to), static_cast<Raw<M>>(value), __ATOMIC_RELAXED);
 }
 
+/// Moves a vector of up to 16 bytes as one access, as a GPU does where it is aligned: CUB's look-back between blocks
+/// keeps a value and its state in one. A longer one goes in pieces of 16. (Aligned accesses of 16 bytes are atomic on
+/// every x86 processor with AVX: Intel SDM volume 3, "Guaranteed Atomic Operations"; AMD APM volume 2, "Access
+/// Atomicity".)
+void move_whole(std::byte* to, const std::byte* from, u32 bytes) noexcept {
+  const auto as = []<class T>(T, std::byte* target, const std::byte* source) {
+    const T value = __atomic_load_n(reinterpret_cast<const T*>(source), __ATOMIC_RELAXED);
+    __atomic_store_n(reinterpret_cast<T*>(target), value, __ATOMIC_RELAXED);
+  };
+  if (bytes == 2) return as(u16{}, to, from);
+  if (bytes == 4) return as(u32{}, to, from);
+  if (bytes == 8) return as(u64{}, to, from);
+  for (u32 at = 0; at < bytes; at += 16)
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + at), _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at)));
+}
+
+constexpr u32 kMaxVectorBytes = 32;
+
 template <class M, Space S>
 void load(Warp& w, const Insn& in, u32 mask) {
   Lanes at;
-  if (!locate<S>(w, in, mask, in.count * static_cast<u32>(sizeof(M)), false, at)) return;
-  const Ref elements[4] = {in.d, in.b, in.c, in.e};
-  for (u32 k = 0; k < in.count; ++k) {
-    auto* d = slots<M>(w, elements[k]);
+  const u32 bytes = in.count * static_cast<u32>(sizeof(M));
+  if (!locate<S>(w, in, mask, bytes, false, at)) return;
+  if (in.count == 1) {
+    auto* d = slots<M>(w, in.d);
     for (u32 rest = mask; rest != 0; rest &= rest - 1) {
       const auto i = static_cast<u32>(std::countr_zero(rest));
-      d[i] = fetch<M>(at.pointer[i] + k * sizeof(M));
+      d[i] = fetch<M>(at.pointer[i]);
     }
+    return;
+  }
+  const Ref elements[4] = {in.d, in.b, in.c, in.e};
+  for (u32 rest = mask; rest != 0; rest &= rest - 1) {
+    const auto i = static_cast<u32>(std::countr_zero(rest));
+    alignas(16) std::byte whole[kMaxVectorBytes];
+    move_whole(whole, at.pointer[i], bytes);
+    for (u32 k = 0; k < in.count; ++k) slots<M>(w, elements[k])[i] = fetch<M>(whole + k * sizeof(M));
   }
 }
 
 template <class M, Space S>
 void store(Warp& w, const Insn& in, u32 mask) {
   Lanes at;
-  if (!locate<S>(w, in, mask, in.count * static_cast<u32>(sizeof(M)), true, at)) return;
-  const Ref elements[4] = {in.d, in.b, in.c, in.e};
-  for (u32 k = 0; k < in.count; ++k) {
-    const auto* d = slots<M>(w, elements[k]);
+  const u32 bytes = in.count * static_cast<u32>(sizeof(M));
+  if (!locate<S>(w, in, mask, bytes, true, at)) return;
+  if (in.count == 1) {
+    const auto* d = slots<M>(w, in.d);
     for (u32 rest = mask; rest != 0; rest &= rest - 1) {
       const auto i = static_cast<u32>(std::countr_zero(rest));
-      keep<M>(at.pointer[i] + k * sizeof(M), d[i]);
+      keep<M>(at.pointer[i], d[i]);
     }
+    return;
+  }
+  const Ref elements[4] = {in.d, in.b, in.c, in.e};
+  for (u32 rest = mask; rest != 0; rest &= rest - 1) {
+    const auto i = static_cast<u32>(std::countr_zero(rest));
+    alignas(16) std::byte whole[kMaxVectorBytes];
+    for (u32 k = 0; k < in.count; ++k) keep<M>(whole + k * sizeof(M), slots<M>(w, elements[k])[i]);
+    move_whole(at.pointer[i], whole, bytes);
   }
 }
 
