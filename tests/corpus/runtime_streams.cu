@@ -128,8 +128,10 @@ void cooperative() {
   void* arguments[] = {&pointer_sums, &pointer_values};
   CHECK(cudaLaunchCooperativeKernel(reinterpret_cast<void*>(whole_grid), dim3(few), dim3(128), arguments, 0, nullptr));
   corpus::exact("cooperative", sums.values(), wanted);
-  const cudaError_t error = cudaLaunchCooperativeKernel(
-      reinterpret_cast<void*>(whole_grid), dim3(blocks * processors + 1), dim3(128), arguments, 0, nullptr);
+  // Behind a queue of calls the refusal is told by the next one that waits.
+  cudaError_t error = cudaLaunchCooperativeKernel(reinterpret_cast<void*>(whole_grid), dim3(blocks * processors + 1),
+                                                  dim3(128), arguments, 0, nullptr);
+  if (error == cudaSuccess) error = cudaDeviceSynchronize();
   (void)cudaGetLastError();
   corpus::exact("cooperative_too_large", std::vector<int>{error}, std::vector<int>{cudaErrorCooperativeLaunchTooLarge});
 }
