@@ -34,7 +34,7 @@ TEST_CASE("library: needs no context until something is used") {
   CUfunction function = nullptr;
   CHECK_RESULT(CUDA_ERROR_INVALID_CONTEXT, cuKernelGetFunction(&function, kernel));
   CUdeviceptr address = 0;
-  CHECK_RESULT(CUDA_ERROR_INVALID_CONTEXT, cuLibraryGetManaged(&address, nullptr, library, "counter"));
+  CHECK_RESULT(CUDA_ERROR_INVALID_CONTEXT, cuLibraryGetGlobal(&address, nullptr, library, "counter"));
   CHECK_RESULT(CUDA_SUCCESS, cuLibraryUnload(library));
   CHECK_RESULT(CUDA_ERROR_INVALID_HANDLE, cuLibraryUnload(library));
   CHECK_RESULT(CUDA_ERROR_INVALID_HANDLE, cuKernelGetName(&name, kernel));

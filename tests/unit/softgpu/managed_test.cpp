@@ -65,15 +65,16 @@ TEST_CASE("managed: advice and prefetches are kept for each part") {
                cuMemRangeGetAttribute(list, 3, CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY, memory, 8192));
 }
 
+const char* const kWithVariable =
+    ".version 9.0\n.target sm_80\n.address_size 64\n"
+    ".global .attribute(.managed) .align 4 .u32 counter = 5;\n.global .align 4 .u32 plain;\n"
+    ".visible .entry add() { .reg .b32 %r<2>; .reg .b64 %rd<2>; mov.u64 %rd1, counter; "
+    "atom.global.add.u32 %r1, [%rd1], 1; ret; }\n";
+
 TEST_CASE("managed: variables") {
   Gpu gpu(false);
-  const char* text =
-      ".version 9.0\n.target sm_80\n.address_size 64\n"
-      ".global .attribute(.managed) .align 4 .u32 counter = 5;\n.global .align 4 .u32 plain;\n"
-      ".visible .entry add() { .reg .b32 %r<2>; .reg .b64 %rd<2>; mov.u64 %rd1, counter; "
-      "atom.global.add.u32 %r1, [%rd1], 1; ret; }\n";
   CUlibrary library = nullptr;
-  REQUIRE_OK(cuLibraryLoadData(&library, text, nullptr, nullptr, 0, nullptr, nullptr, 0));
+  REQUIRE_OK(cuLibraryLoadData(&library, kWithVariable, nullptr, nullptr, 0, nullptr, nullptr, 0));
   CUdeviceptr address = 0;
   std::size_t bytes = 0;
   REQUIRE_OK(cuLibraryGetManaged(&address, &bytes, library, "counter"));
@@ -85,4 +86,23 @@ TEST_CASE("managed: variables") {
   REQUIRE_OK(cuLaunchKernel(reinterpret_cast<CUfunction>(kernel), 1, 1, 1, 3, 1, 1, 0, nullptr, nullptr, nullptr));
   REQUIRE_OK(cuCtxSynchronize());
   CHECK(*reinterpret_cast<unsigned*>(address) == 8);
+}
+
+TEST_CASE("managed: a variable is found before any context is current, by the address that it keeps") {
+  REQUIRE_OK(cuInit(0));
+  CUlibrary library = nullptr;
+  REQUIRE_OK(cuLibraryLoadData(&library, kWithVariable, nullptr, nullptr, 0, nullptr, nullptr, 0));
+  CUdeviceptr early = 0, address = 0;
+  REQUIRE_OK(cuLibraryGetManaged(&early, nullptr, library, "counter"));
+  *reinterpret_cast<unsigned*>(early) = 20;
+  CUcontext context = nullptr;
+  REQUIRE_OK(cuDevicePrimaryCtxRetain(&context, 0));
+  REQUIRE_OK(cuCtxSetCurrent(context));
+  REQUIRE_OK(cuLibraryGetManaged(&address, nullptr, library, "counter"));
+  CHECK(address == early);
+  CUkernel kernel = nullptr;
+  REQUIRE_OK(cuLibraryGetKernel(&kernel, library, "add"));
+  REQUIRE_OK(cuLaunchKernel(reinterpret_cast<CUfunction>(kernel), 1, 1, 1, 3, 1, 1, 0, nullptr, nullptr, nullptr));
+  REQUIRE_OK(cuCtxSynchronize());
+  CHECK(*reinterpret_cast<unsigned*>(early) == 23);
 }
