@@ -4,8 +4,12 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <string>
+#include <variant>
+#include <vector>
 
 #include "softgpu/fatbin.hpp"
+#include "softgpu/ptx/merge.hpp"
 
 namespace vgpu::softgpu {
 namespace {
@@ -20,6 +24,30 @@ Image machine_code() {
 
 bool is_text(char first) noexcept {
   return first == '\t' || first == '\n' || first == '\r' || (first >= ' ' && first <= '~');
+}
+
+/// A fatbin with its header and no entry.
+constexpr std::uint64_t kEmptyFatbin = 16;
+
+/// What nvcc -rdc=true leaves to the driver: an array of the files' own fatbins, with a null pointer at its end. One
+/// without PTX for this device is left out, as libcudadevrt's always is: linking names what is then undefined.
+Image link_fatbins(const void* const* fatbins) {
+  std::vector<std::string> texts;
+  Image refused{CUDA_ERROR_NO_BINARY_FOR_GPU, {}, "fatbins to link, but all are empty"};
+  for (; *fatbins != nullptr; ++fatbins) {
+    const std::uint64_t size = fatbin::container_bytes(*fatbins);
+    if (size == 0) return {CUDA_ERROR_INVALID_IMAGE, {}, "fatbin header of a bad size"};
+    if (size == kEmptyFatbin) continue;
+    Image one = fatbin::select_ptx({static_cast<const std::byte*>(*fatbins), static_cast<std::size_t>(size)});
+    if (one.result == CUDA_SUCCESS)
+      texts.push_back(std::move(one.ptx));
+    else
+      refused = std::move(one);
+  }
+  if (texts.empty()) return refused;
+  auto merged = ptx::merge(texts);
+  if (const auto* why = std::get_if<ptx::Diagnostic>(&merged)) return {CUDA_ERROR_INVALID_PTX, {}, why->message};
+  return {CUDA_SUCCESS, std::move(std::get<std::string>(merged)), {}};
 }
 
 }  // namespace
@@ -42,6 +70,9 @@ Image read_image(const void* image) {
     image = wrapper.data;
     bytes = static_cast<const char*>(image);
     if (!begins_with(fatbin::kMagic)) return {CUDA_ERROR_INVALID_IMAGE, {}, "fatbin wrapper around no fatbin"};
+    if (wrapper.version == 2 && wrapper.filename_or_fatbins != nullptr &&
+        fatbin::container_bytes(image) == kEmptyFatbin)
+      return link_fatbins(static_cast<const void* const*>(wrapper.filename_or_fatbins));
   }
   if (begins_with(fatbin::kMagic)) {
     const std::uint64_t size = fatbin::container_bytes(image);
