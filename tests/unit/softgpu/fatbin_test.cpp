@@ -92,3 +92,16 @@ TEST_CASE("fatbin: a wrapper is followed") {
   wrapper.data = "no fatbin";
   CHECK_RESULT(CUDA_ERROR_INVALID_IMAGE, cuModuleLoadData(&module, &wrapper));
 }
+
+TEST_CASE("fatbin: a wrapper around an empty one names those to link") {
+  const std::string file = read_image_file("kernels_default.fatbin");
+  std::string empty = file.substr(0, 16);
+  std::memset(empty.data() + 8, 0, 8);
+  const void* linked[] = {empty.data(), file.data(), nullptr};
+  vgpu::softgpu::fatbin::Wrapper wrapper{vgpu::softgpu::fatbin::kWrapperMagic, 2, empty.data(), linked};
+  const Image image = vgpu::softgpu::read_image(&wrapper);
+  REQUIRE_OK(image.result);
+  CHECK(image.ptx.find(".entry reverse") != std::string::npos);
+  linked[1] = nullptr;
+  CHECK(vgpu::softgpu::read_image(&wrapper).result == CUDA_ERROR_NO_BINARY_FOR_GPU);
+}
