@@ -230,7 +230,11 @@ void modes() {
           const std::string name = std::string("array_") + std::to_string(dimensions) + "d_" + name_of(mode) +
                                    (filter == cudaFilterModeLinear ? "_linear" : "_point") +
                                    (normalized ? "_normalized" : "");
-          corpus::exact_numbers(name.c_str(), out.values(), wanted);
+          // In three dimensions an H100's sum of eight texels is off by up to a 256th of their range of 256.
+          if (dimensions == 3 && filter == cudaFilterModeLinear)
+            corpus::approximate(name.c_str(), out.values(), {wanted.begin(), wanted.end()}, 0, 1.0);
+          else
+            corpus::exact_numbers(name.c_str(), out.values(), wanted);
         }
         for (const auto texture : {one, two, three}) CHECK(cudaDestroyTextureObject(texture));
       }

@@ -76,11 +76,11 @@ T extreme(T x, T y) {
 }
 template <class M, class T = typename M::Value>
 T absolute(T a) {
-  return std::fabs(M::in(a));
+  return canonical(std::fabs(M::in(a)));
 }
 template <class M, class T = typename M::Value>
 T negate(T a) {
-  return -M::in(a);
+  return canonical(-M::in(a));
 }
 template <class T>
 T copy_sign(T a, T b) {

@@ -34,9 +34,11 @@ u16 compute(u16 x, u16 y, u16 z, u32 flags) {
     x &= 0x7fff;
     y &= 0x7fff;
   }
-  // Seen on an H100: the magnitude of a NaN is the one NaN that arithmetic gives.
-  if constexpr (O == Op::abs) return (x & 0x7fff) > (std::is_same_v<H, Half> ? 0x7c00 : 0x7f80) ? kNan<H> : x & 0x7fff;
-  if constexpr (O == Op::neg) return x ^ 0x8000;
+  if constexpr (O == Op::abs || O == Op::neg) {
+    // Seen on an H100: of a NaN both give the one NaN that arithmetic gives.
+    if ((x & 0x7fff) > (std::is_same_v<H, Half> ? 0x7c00 : 0x7f80)) return kNan<H>;
+    return O == Op::abs ? x & 0x7fff : x ^ 0x8000;
+  }
   const float a = to_float(H{x});
   const float b = to_float(H{y});
   if constexpr (O == Op::min || O == Op::max || O == Op::min_nan || O == Op::max_nan) {
