@@ -34,9 +34,11 @@ struct Sampling {
   float max_level = 0;
 };
 
-cudaTextureObject_t texture_of(const cudaResourceDesc& resource, const Sampling& sampling) {
+/// The mode counts for the dimensions that there are; the others keep clamp: an H100 reads a line as a plane of one row
+/// and would mix in the border beside it.
+cudaTextureObject_t texture_of(const cudaResourceDesc& resource, const Sampling& sampling, int dimensions = 3) {
   cudaTextureDesc description = {};
-  for (auto& mode : description.addressMode) mode = sampling.address;
+  for (int d = 0; d < 3; ++d) description.addressMode[d] = d < dimensions ? sampling.address : cudaAddressModeClamp;
   description.filterMode = sampling.filter;
   description.readMode = sampling.read;
   description.normalizedCoords = sampling.normalized;
@@ -214,8 +216,8 @@ void modes() {
         sampling.address = mode, sampling.filter = filter, sampling.normalized = normalized;
         const Points points(normalized ? 1.0f / 16 : 1, normalized ? 1.0f / 8 : 1, normalized ? 1.0f / 4 : 1);
         const Buffer<float> x(points.x), y(points.y), z(points.z), out(kCount);
-        const auto one = texture_of(array_resource(line.array), sampling);
-        const auto two = texture_of(array_resource(plane.array), sampling);
+        const auto one = texture_of(array_resource(line.array), sampling, 1);
+        const auto two = texture_of(array_resource(plane.array), sampling, 2);
         const auto three = texture_of(array_resource(box.array), sampling);
         for (int dimensions = 1; dimensions <= 3; ++dimensions) {
           const Image<float>& image = dimensions == 1 ? line : dimensions == 2 ? plane : box;

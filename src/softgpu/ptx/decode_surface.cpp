@@ -44,7 +44,7 @@ std::byte* locate_texel(Warp& w, const ImageAccess& access, const Surface& surfa
   if (outside) {
     switch (access.boundary) {
       case ImageAccess::Boundary::trap:
-        w.raise(Fault::trap, lane, image.address, "an access outside of a surface");
+        w.raise(Fault::illegal_address, lane, image.address, "an access outside of a surface");
         return nullptr;
       case ImageAccess::Boundary::zero:
         drop = true;
