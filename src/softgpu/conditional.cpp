@@ -21,11 +21,22 @@ Conditions& conditions() {
 
 }  // namespace
 
-CUgraphConditionalHandle create_condition() {
+ConditionHolder create_condition() {
   Conditions& all = conditions();
-  const std::lock_guard lock(all.mutex);
-  all.values[++all.last] = 0;
-  return all.last;
+  std::unique_ptr<const CUgraphConditionalHandle> made;
+  {
+    const std::lock_guard lock(all.mutex);
+    made = std::make_unique<const CUgraphConditionalHandle>(all.last + 1);
+    all.values[++all.last] = 0;
+  }
+  return ConditionHolder(made.release(), [](const CUgraphConditionalHandle* handle) {
+    Conditions& those = conditions();
+    {
+      const std::lock_guard those_lock(those.mutex);
+      those.values.erase(*handle);
+    }
+    delete handle;
+  });
 }
 
 bool set_condition(CUgraphConditionalHandle handle, std::uint32_t value) noexcept {

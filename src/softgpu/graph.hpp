@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "softgpu/conditional.hpp"
 #include "softgpu/driver_api.hpp"
 #include "softgpu/graph_node.hpp"
 
@@ -45,6 +46,7 @@ class GraphNode {
 /// A conditional handle of a graph.
 struct Condition {
   CUgraphConditionalHandle handle = 0;
+  ConditionHolder holder;
   CUcontext context = nullptr;
   unsigned default_value = 0;
   bool assign_default = false;

@@ -220,8 +220,9 @@ CUresult CUDAAPI cuGraphConditionalHandleCreate(CUgraphConditionalHandle* handle
       return CUDA_ERROR_INVALID_VALUE;
     }
     if (context != nullptr && driver().contexts.find(context) == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *handle = create_condition();
-    graph.conditions.push_back({*handle, context, default_value, flags != 0, false});
+    const ConditionHolder holder = create_condition();
+    graph.conditions.push_back({*holder, holder, context, default_value, flags != 0, false});
+    *handle = *holder;
     return CUDA_SUCCESS;
   });
 }

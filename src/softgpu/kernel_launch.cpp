@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "softgpu/conditional.hpp"
 #include "softgpu/device_attributes.hpp"
 #include "softgpu/driver.hpp"
 #include "softgpu/log.hpp"
@@ -90,6 +91,7 @@ void KernelLaunch::operator()() const noexcept {
     launch.parameters = parameters.view();
     launch.memory = &self.memory.map_of(module->context().device());
     if (module->code().kernels()[kernel].uses_heap) launch.heap = module->context().kernel_heap();
+    launch.set_condition = &set_condition;
     launch.resources = &resource_table();
     launch.cancel = &self.cancel();
     launch.brake = module->context().device().brake();

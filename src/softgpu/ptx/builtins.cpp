@@ -253,6 +253,19 @@ void release(Warp& w, const CallSite& site, std::uint32_t mask) {
   }
 }
 
+/// Lanes set it one after another, so the last one's value stays, as with any racing stores.
+void set_condition(Warp& w, const CallSite& site, std::uint32_t mask) {
+  const auto set = w.block->grid->launch->set_condition;
+  for (std::uint32_t rest = mask; rest != 0; rest &= rest - 1) {
+    const auto lane = static_cast<std::uint32_t>(std::countr_zero(rest));
+    const std::uint64_t handle = local_value(w, lane, site.arguments[0]);
+    const auto value = static_cast<std::uint32_t>(local_value(w, lane, site.arguments[1]));
+    if (set != nullptr && set(handle, value)) continue;
+    w.raise(Fault::trap, lane, 0, "cudaGraphSetConditional of a handle that there is not");
+    return;
+  }
+}
+
 }  // namespace
 
 void call_builtin(Warp& w, const CallSite& site, std::uint32_t mask) {
@@ -260,6 +273,7 @@ void call_builtin(Warp& w, const CallSite& site, std::uint32_t mask) {
   if (site.builtin == Builtin::assertfail) fail_assertion(w, site, mask);
   if (site.builtin == Builtin::heap_allocate) allocate(w, site, mask);
   if (site.builtin == Builtin::heap_release) release(w, site, mask);
+  if (site.builtin == Builtin::set_condition) set_condition(w, site, mask);
 }
 
 }  // namespace vgpu::softgpu::ptx

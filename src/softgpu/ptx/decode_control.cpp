@@ -44,6 +44,16 @@ bool decode_heap_call(Builder& b, std::string_view name, CallSite& site) {
   return true;
 }
 
+/// cudaGraphSetConditional(handle, value).
+bool decode_condition_call(Builder& b, std::string_view name, CallSite& site) {
+  if (name != "cudaGraphSetConditional") return false;
+  b.need(site.results.empty(), "unexpected results");
+  b.need(site.arguments.size() == 2 && site.arguments[0].bytes == 8 && site.arguments[1].bytes == 4,
+         "unexpected arguments");
+  site.builtin = Builtin::set_condition;
+  return true;
+}
+
 void decode_call(Builder& b, Words& w) {
   const auto& in = w.instruction();
   w.take("uni");
@@ -81,7 +91,7 @@ void decode_call(Builder& b, Words& w) {
       }
     } else if (!b.has_body(found->second.index) && decode_heap_call(b, target.name, site)) {
       b.out().uses_heap = true;
-    } else {
+    } else if (b.has_body(found->second.index) || !decode_condition_call(b, target.name, site)) {
       site.function = found->second.index;
       b.out().callees.push_back(found->second.index);
     }

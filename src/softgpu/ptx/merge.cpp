@@ -12,7 +12,8 @@ namespace vgpu::softgpu::ptx {
 namespace {
 
 /// What the interpreter itself brings for device code.
-constexpr std::string_view kBuiltins[] = {"vprintf", "__assertfail", "malloc", "free"};
+constexpr std::string_view kBuiltins[] = {
+    "vprintf", "__assertfail", "malloc", "free", "__cuda_syscall_aligned_malloc", "cudaGraphSetConditional"};
 
 struct Symbol {
   std::size_t text = 0;

@@ -82,7 +82,7 @@ struct Stretch {
   std::uint32_t bytes = 0;
 };
 
-enum class Builtin : std::uint8_t { none, vprintf, assertfail, heap_allocate, heap_release };
+enum class Builtin : std::uint8_t { none, vprintf, assertfail, heap_allocate, heap_release, set_condition };
 
 struct CallSite {
   std::uint32_t function = 0;  ///< index into Program::functions; unused when indirect or built in

@@ -123,6 +123,8 @@ struct Launch {
   bool cooperative = false;               ///< all blocks are resident together: grid sync works
   std::span<const std::byte> parameters;  ///< packed as KernelInfo::parameters says; alive until run() returns
   const AddressMap* memory = nullptr;
+  /// cudaGraphSetConditional of kernels: false if there is no such handle. Called by any thread; null: there is none.
+  bool (*set_condition)(std::uint64_t handle, std::uint32_t value) noexcept = nullptr;
   DeviceHeap* heap = nullptr;                ///< of kernels that use it; null: malloc finds no room
   const ResourceTable* resources = nullptr;  ///< textures and surfaces; may be null: every handle is bad then
   const std::atomic<bool>* cancel =
