@@ -29,7 +29,8 @@ bool cooperative_of(const std::vector<CUlaunchAttribute>& attributes) {
 
 CUresult make_kernel(const CUDA_KERNEL_NODE_PARAMS_v3& from, SharedWork& work) {
   if (from.func == nullptr && from.kern == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  // As cuda.h has it, `kern` is only looked at without `func`, and `ctx` is ignored with it: the runtime gives all three.
+  // As cuda.h has it, `kern` is only looked at without `func`, and `ctx` is ignored with it: the runtime gives all
+  // three.
   const auto context = context_of(from.func != nullptr ? nullptr : from.ctx);
   if (context == nullptr || !context->active()) return CUDA_ERROR_INVALID_CONTEXT;
   std::shared_ptr<Function> function;

@@ -41,48 +41,86 @@ void within(const char* name, void (*kernel)(T*, const T*, int), const std::vect
         #name, name##_double, between<double>(low, high), [](long double x) { return std::name(x); }, ulps); \
   }
 
-F1(exp, -80, 80, 2)
-F1(exp2, -100, 100, 2) F1(expm1, -5, 50, 1) F1(log, 0.001, 1e6, 1) F1(log2, 0.001, 1e6, 1) F1(log10, 0.001, 1e6, 2)
-    F1(log1p, -0.9, 100, 1) F1(sin, -1000, 1000, 2) F1(cos, -1000, 1000, 2) F1(tan, -50, 50, 4) F1(asin, -1, 1, 2)
-        F1(acos, -1, 1, 2) F1(atan, -50, 50, 2) F1(sinh, -20, 20, 3) F1(cosh, -20, 20, 2) F1(tanh, -4, 4, 2)
-            F1(asinh, -100, 100, 3) F1(acosh, 1, 100, 4) F1(atanh, -0.99, 0.99, 3) F1(cbrt, -1000, 1000, 1)
-                F1(erf, -4, 4, 2) F1(erfc, -4, 9, 4) F1(tgamma, 0.1, 30, 5) F1(lgamma, 3, 60, 6) D1(exp, -700, 700, 1)
-                    D1(exp2, -1000, 1000, 1) D1(expm1, -5, 50, 1) D1(log, 0.001, 1e6, 1) D1(log2, 0.001, 1e6, 1)
-                        D1(log10, 0.001, 1e6, 1) D1(log1p, -0.9, 100, 1) D1(sin, -1000, 1000, 2) D1(cos, -1000, 1000, 2)
-                            D1(tan, -50, 50, 2) D1(asin, -1, 1, 2) D1(acos, -1, 1, 2) D1(atan, -50, 50, 2)
-                                D1(sinh, -20, 20, 2) D1(cosh, -20, 20, 1) D1(tanh, -4, 4, 1) D1(asinh, -100, 100, 3)
-                                    D1(acosh, 1, 100, 3) D1(atanh, -0.99, 0.99, 2) D1(cbrt, -1000, 1000, 1)
-                                        D1(erf, -4, 4, 2) D1(erfc, -4, 20, 5) D1(tgamma, 0.1, 100, 10)
-                                            D1(lgamma, 3, 100, 4) MATH(rsqrt_float, float, rsqrtf(x))
-                                                MATH(rsqrt_double, double, rsqrt(x)) MATH(sinpi_float, float, sinpif(x))
-                                                    MATH(pow_float, float, powf(x, 1.7f)) MATH(pow_double, double,
-                                                                                               pow(x, -2.3))
-                                                        MATH(hypot_float, float,
-                                                             hypotf(x, 3.0f)) MATH(atan2_double, double, atan2(x, -1.5))
-                                                            MATH(large_sin, float, sinf(x)) MATH(bessel, double, j0(x))
-                                                                MATH(fast_exp, float, __expf(x)) MATH(fast_log, float,
-                                                                                                      __log2f(x))
-                                                                    MATH(fast_sin, float,
-                                                                         __sinf(x)) MATH(fast_cos, float, __cosf(x))
-                                                                        MATH(fast_divide, float, __fdividef(x, 3.7f))
-                                                                            MATH(approximate_root, float, ([](float v) {
-                                                                                   float d;
-                                                                                   asm("sqrt.approx.f32 %0, %1;"
-                                                                                       : "=f"(d)
-                                                                                       : "f"(v));
-                                                                                   return d;
-                                                                                 })(x))
-                                                                                MATH(approximate_inverse, float,
-                                                                                     ([](float v) {
-                                                                                       float d;
-                                                                                       asm("rcp.approx.ftz.f32 %0, %1;"
-                                                                                           : "=f"(d)
-                                                                                           : "f"(v));
-                                                                                       return d;
-                                                                                     })(x))
+__device__ float square_root(float v) {
+  float d;
+  asm("sqrt.approx.f32 %0, %1;" : "=f"(d) : "f"(v));
+  return d;
+}
+__device__ float inverse(float v) {
+  float d;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(d) : "f"(v));
+  return d;
+}
 
-    /// sincos, modf, frexp and ldexp in one.
-    __global__ void parts(double* out, const double* in, int n) {
+// clang-format off
+F1(exp, -80, 80, 2)
+F1(exp2, -100, 100, 2)
+F1(expm1, -5, 50, 1)
+F1(log, 0.001, 1e6, 1)
+F1(log2, 0.001, 1e6, 1)
+F1(log10, 0.001, 1e6, 2)
+F1(log1p, -0.9, 100, 1)
+F1(sin, -1000, 1000, 2)
+F1(cos, -1000, 1000, 2)
+F1(tan, -50, 50, 4)
+F1(asin, -1, 1, 2)
+F1(acos, -1, 1, 2)
+F1(atan, -50, 50, 2)
+F1(sinh, -20, 20, 3)
+F1(cosh, -20, 20, 2)
+F1(tanh, -4, 4, 2)
+F1(asinh, -100, 100, 3)
+F1(acosh, 1, 100, 4)
+F1(atanh, -0.99, 0.99, 3)
+F1(cbrt, -1000, 1000, 1)
+F1(erf, -4, 4, 2)
+F1(erfc, -4, 9, 4)
+F1(tgamma, 0.1, 30, 5)
+F1(lgamma, 3, 60, 6)
+D1(exp, -700, 700, 1)
+D1(exp2, -1000, 1000, 1)
+D1(expm1, -5, 50, 1)
+D1(log, 0.001, 1e6, 1)
+D1(log2, 0.001, 1e6, 1)
+D1(log10, 0.001, 1e6, 1)
+D1(log1p, -0.9, 100, 1)
+D1(sin, -1000, 1000, 2)
+D1(cos, -1000, 1000, 2)
+D1(tan, -50, 50, 2)
+D1(asin, -1, 1, 2)
+D1(acos, -1, 1, 2)
+D1(atan, -50, 50, 2)
+D1(sinh, -20, 20, 2)
+D1(cosh, -20, 20, 1)
+D1(tanh, -4, 4, 1)
+D1(asinh, -100, 100, 3)
+D1(acosh, 1, 100, 3)
+D1(atanh, -0.99, 0.99, 2)
+D1(cbrt, -1000, 1000, 1)
+D1(erf, -4, 4, 2)
+D1(erfc, -4, 20, 5)
+D1(tgamma, 0.1, 100, 10)
+D1(lgamma, 3, 100, 4)
+MATH(rsqrt_float, float, rsqrtf(x))
+MATH(rsqrt_double, double, rsqrt(x))
+MATH(sinpi_float, float, sinpif(x))
+MATH(pow_float, float, powf(x, 1.7f))
+MATH(pow_double, double, pow(x, -2.3))
+MATH(hypot_float, float, hypotf(x, 3.0f))
+MATH(atan2_double, double, atan2(x, -1.5))
+MATH(large_sin, float, sinf(x))
+MATH(bessel, double, j0(x))
+MATH(fast_exp, float, __expf(x))
+MATH(fast_log, float, __log2f(x))
+MATH(fast_sin, float, __sinf(x))
+MATH(fast_cos, float, __cosf(x))
+MATH(fast_divide, float, __fdividef(x, 3.7f))
+MATH(approximate_root, float, square_root(x))
+MATH(approximate_inverse, float, inverse(x))
+// clang-format on
+
+/// sincos, modf, frexp and ldexp in one.
+__global__ void parts(double* out, const double* in, int n) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= n) return;
   double s, c, whole;

@@ -84,9 +84,8 @@ bool Compiler::declare_variables() {
       program_->shared.push_back({std::string(one.name), static_cast<std::uint32_t>(one.bytes), one.align, 0, false});
     } else {
       names_.names[one.name] = {Names::Kind::variable, static_cast<std::uint32_t>(program_->variable_list.size())};
-      program_->variable_list.push_back(
-          {std::string(one.name), one.bytes, std::max<std::uint32_t>(1, one.align), one.space == Space::constant,
-           one.managed, 0});
+      program_->variable_list.push_back({std::string(one.name), one.bytes, std::max<std::uint32_t>(1, one.align),
+                                         one.space == Space::constant, one.managed, 0});
       declared_.push_back(&one);
     }
   }

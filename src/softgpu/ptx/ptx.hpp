@@ -47,7 +47,7 @@ struct KernelInfo {
   std::uint32_t max_threads_per_block = 0;  ///< from .maxntid, else 1024
   bool uses_grid_sync = false;
   std::uint32_t target = 0;  ///< the text's .target: 75 for sm_75
-  bool uses_heap = false;  ///< it, or what it may call, calls malloc or free
+  bool uses_heap = false;    ///< it, or what it may call, calls malloc or free
 };
 
 /// A module variable in .global or .const space.
@@ -56,7 +56,7 @@ struct Variable {
   std::uint64_t bytes = 0;
   std::uint32_t align = 1;
   bool constant = false;
-  bool managed = false;  ///< .attribute(.managed): the host may touch it too
+  bool managed = false;       ///< .attribute(.managed): the host may touch it too
   std::uint64_t address = 0;  ///< set by link()
 };
 
