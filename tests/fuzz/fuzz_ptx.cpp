@@ -71,7 +71,7 @@ void run(World& world, const ptx::Module& module, std::uint32_t kernel) {
   if (ptx::open_grid(launch, grid).fault != ptx::Fault::none) return;
   grid.id = 1;
   ptx::Block block;
-  block.start(grid, 0);
+  block.start(grid, 0, 0);
   for (std::uint32_t i = 0; i < kSlices && block.run(kSliceInstructions) == ptx::Block::Status::running; ++i) {
   }
 }

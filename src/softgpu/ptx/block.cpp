@@ -59,8 +59,8 @@ void start_warp(Warp& w, Block& block, u32 index) {
   fill(s.ctaid[3], 0);
   fill(s.warpid, index);
   fill(s.nwarpid, grid.warps);
-  fill(s.smid, 0);
-  fill(s.nsmid, 1);
+  fill(s.smid, block.multiprocessor);
+  fill(s.nsmid, grid.multiprocessors);
   fill(s.dynamic_smem_size, launch.dynamic_shared_bytes);
   fill(s.total_smem_size, grid.shared_bytes);
   fill(s.dynamic_shared, dynamic);
@@ -78,7 +78,8 @@ void start_warp(Warp& w, Block& block, u32 index) {
   start_frames(w, *grid.function);
 }
 
-void Block::start(Grid& owner, std::uint64_t block_index) {
+void Block::start(Grid& owner, std::uint64_t block_index, u32 on) {
+  multiprocessor = on;
   grid = &owner;
   index = block_index;
   const Dim3& size = owner.launch->grid;

@@ -110,6 +110,7 @@ struct Grid {
   std::uint32_t warps = 0;
   std::uint32_t static_shared = 0;
   std::uint32_t shared_bytes = 0;
+  std::uint32_t multiprocessors = 1;  ///< threads that run blocks at once
   std::uint32_t reserved_shared = 0;  ///< bytes behind those, for cooperative_groups
   std::uint64_t id = 0;
   /// What cooperative_groups' grid sync keeps its count in: its address is read from %envreg1 and 2.
@@ -122,6 +123,7 @@ Outcome open_grid(const Launch& launch, Grid& grid);
 
 struct Block {
   Grid* grid = nullptr;
+  std::uint32_t multiprocessor = 0;
   std::uint64_t index = 0;
   std::uint32_t ctaid[3] = {};
   Lines shared;
@@ -132,7 +134,8 @@ struct Block {
   Outcome outcome;
   std::uint64_t lane_instructions = 0;  ///< since the pool took them over
 
-  void start(Grid& owner, std::uint64_t block_index);
+  /// multiprocessor: what %smid tells, below the grid's number of them.
+  void start(Grid& owner, std::uint64_t block_index, std::uint32_t multiprocessor);
   enum class Status : std::uint8_t { running, finished, faulted };
   /// Runs each warp that can go on for one slice. running: call again.
   Status run(std::uint32_t slice);

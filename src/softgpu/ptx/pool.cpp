@@ -70,7 +70,7 @@ struct Job {
 class PoolImpl final : public Pool {
  public:
   explicit PoolImpl(unsigned threads) {
-    for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+    for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this, i] { work(i + 1); });
   }
   ~PoolImpl() override {
     {
@@ -84,9 +84,9 @@ class PoolImpl final : public Pool {
   Outcome run(const Launch& launch) override;
 
  private:
-  void work();
+  void work(unsigned slot);
   /// Takes one block of the job and runs it for a while. The lock is released meanwhile.
-  void serve(Job& job, std::unique_lock<std::mutex>& lock);
+  void serve(Job& job, std::unique_lock<std::mutex>& lock, unsigned slot);
   /// The job to serve next. Null if there is none; then `look` is when to ask again, at the latest.
   Job* pick(Clock::time_point& look);
   std::unique_ptr<Block> take(Job& job, bool& fresh, std::uint64_t& index);
@@ -154,7 +154,7 @@ bool PoolImpl::run_block(Job& job, Block& block) {
   }
 }
 
-void PoolImpl::serve(Job& job, std::unique_lock<std::mutex>& lock) {
+void PoolImpl::serve(Job& job, std::unique_lock<std::mutex>& lock, unsigned slot) {
   bool fresh = false;
   std::uint64_t index = 0;
   std::unique_ptr<Block> block = take(job, fresh, index);
@@ -164,7 +164,7 @@ void PoolImpl::serve(Job& job, std::unique_lock<std::mutex>& lock) {
   Outcome failure;
   try {
     if (block == nullptr) block = std::make_unique<Block>();
-    if (fresh) block->start(job.grid, index);
+    if (fresh) block->start(job.grid, index, slot);
     goes_on = run_block(job, *block);
     executed = std::exchange(block->lane_instructions, 0);
     if (block->outcome.fault != Fault::none) failure = std::move(block->outcome);
@@ -191,12 +191,12 @@ void PoolImpl::serve(Job& job, std::unique_lock<std::mutex>& lock) {
   job.changed.notify_one();
 }
 
-void PoolImpl::work() {
+void PoolImpl::work(unsigned slot) {
   std::unique_lock lock(mutex_);
   while (!ending_) {
     Clock::time_point look;
     if (Job* job = pick(look)) {
-      serve(*job, lock);
+      serve(*job, lock, slot);
     } else if (look != Clock::time_point::max()) {
       wake_.wait_until(lock, look);
     } else {
@@ -208,6 +208,7 @@ void PoolImpl::work() {
 Outcome PoolImpl::run(const Launch& launch) {
   Job job;
   if (Outcome refused = open_grid(launch, job.grid); refused.fault != Fault::none) return refused;
+  job.grid.multiprocessors = static_cast<std::uint32_t>(threads_.size() + 1);
   job.grid.id = next_grid_.fetch_add(1, std::memory_order_relaxed);
   if (launch.brake != nullptr) {
     // About a millisecond's worth, so that launches that share the rate take turns.
@@ -221,7 +222,7 @@ Outcome PoolImpl::run(const Launch& launch) {
   if (job.grid.blocks > 1) wake_.notify_all();
   while (!job.complete()) {
     if (job.has_work() && !job.held()) {
-      serve(job, lock);
+      serve(job, lock, 0);
     } else if (job.has_work()) {
       job.changed.wait_until(lock, job.next_look());
     } else {

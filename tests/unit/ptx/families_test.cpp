@@ -28,6 +28,11 @@ TEST_CASE("video instructions", "[instructions]") {
         2001);
 }
 
+TEST_CASE("a block runs on one of the multiprocessors", "[instructions]") {
+  CHECK(value("mov.u32 %out, %nsmid;") == 2);  // as many as the fixture's pool runs blocks at once
+  for (const std::uint64_t one : lanes("mov.u32 %out, %smid;")) CHECK(one < 2);
+}
+
 TEST_CASE("packed conversions", "[instructions]") {
   CHECK(value("mov.u32 %r1, 70000; mov.u32 %r2, -5; cvt.pack.sat.u16.s32 %out, %r1, %r2;") == 0xffff0000u);
   CHECK(
