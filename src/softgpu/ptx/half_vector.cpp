@@ -1,5 +1,6 @@
 #include "softgpu/ptx/half_vector.hpp"
 
+#include <cpuid.h>
 #include <immintrin.h>
 
 #include "softgpu/ptx/lanes.hpp"
@@ -119,6 +120,12 @@ template <Op O, bool Brain>
   if (left != 0) reinterpret_cast<Handler>(in.imm)(w, in, left);
 }
 
+/// clang 14 does not know the name of this feature.
+bool converts_halves() noexcept {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
 template <bool Brain>
 Handler pick(std::string_view op) noexcept {
   if (op == "add") return run<Op::add, Brain>;
@@ -131,7 +138,7 @@ Handler pick(std::string_view op) noexcept {
 }  // namespace
 
 Handler half_vector(std::string_view op, bool brain) noexcept {
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("f16c")) return nullptr;
+  if (!__builtin_cpu_supports("avx2") || !converts_halves()) return nullptr;
   return brain ? pick<true>(op) : pick<false>(op);
 }
 
