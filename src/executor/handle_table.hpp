@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "protocol/types.hpp"
@@ -115,12 +116,12 @@ class Handles {
   const HandleTable& table() const noexcept {
     return tables_[static_cast<protocol::u32>(K) - 1];
   }
-  static HandleTable make(protocol::Kind kind) { return HandleTable(protocol::handle_limit(kind)); }
+  template <std::size_t... I>
+  static std::array<HandleTable, protocol::kKinds> make_all(std::index_sequence<I...>) {
+    return {HandleTable(protocol::handle_limit(static_cast<protocol::Kind>(I + 1)))...};
+  }
 
-  std::array<HandleTable, 8> tables_{make(protocol::Kind::context), make(protocol::Kind::stream),
-                                     make(protocol::Kind::event),   make(protocol::Kind::module_),
-                                     make(protocol::Kind::library), make(protocol::Kind::function),
-                                     make(protocol::Kind::kernel),  make(protocol::Kind::pool)};
+  std::array<HandleTable, protocol::kKinds> tables_ = make_all(std::make_index_sequence<protocol::kKinds>{});
 };
 
 }  // namespace vgpu::executor

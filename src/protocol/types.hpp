@@ -22,16 +22,35 @@ inline constexpr Offset kInline{~u64{0}};
 enum class FloatBits : u32 {};
 
 /// What a handle stands for.
-enum class Kind : u32 { context = 1, stream, event, module_, library, function, kernel, pool };
+enum class Kind : u32 {
+  context = 1,
+  stream,
+  event,
+  module_,
+  library,
+  function,
+  kernel,
+  pool,
+  graph,
+  graph_node,
+  graph_exec,
+  user_object,
+  array,
+  mipmapped_array,
+  allocation,  ///< physical memory of cuMemCreate
+  link,
+  green_context,
+};
+inline constexpr u32 kKinds = static_cast<u32>(Kind::green_context);
 
 /// Handles are minted in the guest and are indices of the executor's tables: no answer is needed to make one, and no
 /// hash to find it. A program sees the number as its CUstream, CUevent …; it is never an address.
-///   bit 44: always 1 · bits 40 to 43: Kind · bits 24 to 39: generation · bits 0 to 23: index, from 1
+///   bit 45: always 1 · bits 40 to 44: Kind · bits 24 to 39: generation · bits 0 to 23: index, from 1
 template <Kind K>
 struct Handle {
   u64 value;
   static constexpr Kind kind = K;
-  static constexpr u64 kMark = u64{1} << 44;
+  static constexpr u64 kMark = u64{1} << 45;
   static constexpr u64 kPrefix = kMark | (u64{static_cast<u32>(K)} << 40);
   static constexpr u32 kMaxIndex = (1u << 24) - 1;
   static constexpr Handle make(u32 index, u16 generation) noexcept {
@@ -49,6 +68,16 @@ using ModuleHandle = Handle<Kind::module_>;
 using LibraryHandle = Handle<Kind::library>;
 using FunctionHandle = Handle<Kind::function>;
 using KernelHandle = Handle<Kind::kernel>;
+using PoolHandle = Handle<Kind::pool>;
+using GraphHandle = Handle<Kind::graph>;
+using GraphNodeHandle = Handle<Kind::graph_node>;
+using GraphExecHandle = Handle<Kind::graph_exec>;
+using UserObjectHandle = Handle<Kind::user_object>;
+using ArrayHandle = Handle<Kind::array>;
+using MipmappedArrayHandle = Handle<Kind::mipmapped_array>;
+using AllocationHandle = Handle<Kind::allocation>;
+using LinkHandle = Handle<Kind::link>;
+using GreenContextHandle = Handle<Kind::green_context>;
 
 /// A CUfunction or a CUkernel, where CUDA takes either.
 struct CallableHandle {
@@ -73,6 +102,22 @@ constexpr u32 handle_limit(Kind kind) noexcept {
     case Kind::kernel:
       return 1u << 20;
     case Kind::pool:
+      return 1u << 12;
+    case Kind::graph:
+    case Kind::graph_exec:
+      return 1u << 16;
+    case Kind::graph_node:
+      return 1u << 20;
+    case Kind::user_object:
+      return 1u << 16;
+    case Kind::array:
+    case Kind::mipmapped_array:
+      return 1u << 16;
+    case Kind::allocation:
+      return 1u << 20;
+    case Kind::link:
+      return 256;
+    case Kind::green_context:
       return 64;
   }
   return 0;

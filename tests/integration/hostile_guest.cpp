@@ -215,7 +215,7 @@ void storm_group(const Options& options) {
     if (::ftruncate(session.region_fd(), 4096) == 0) throw std::runtime_error("the region can be made smaller");
   });
   survive("unread-handles", [](Session& session) {
-    for (std::uint64_t value : {std::uint64_t{1}, ~std::uint64_t{0}, std::uint64_t{0x1200000000ff}}) {
+    for (std::uint64_t value : {std::uint64_t{1}, ~std::uint64_t{0}, std::uint64_t{0x2200000000ff}}) {
       const Bytes record = record_of<call::cuStreamQuery>({protocol::StreamHandle{value}}, session.position());
       session.publish(record);
       if (!session.wait_answer(header_of(record).ticket)) throw std::runtime_error("a wrong handle was not answered");
