@@ -9,8 +9,22 @@
 
 namespace vgpu::shim {
 
-// The executor doesn't tell it: no call of the catalogue asks for it.
-bool gpc_map(std::vector<std::uint8_t>&, std::vector<std::uint8_t>&) { return false; }
+bool gpc_map(std::vector<std::uint8_t>& gpc, std::vector<std::uint8_t>& slot) {
+  return with_context([&](Context& context) -> CUresult {
+           State& s = state();
+           StagingChunk chunk(s.staging, s.staging.take());
+           if (!chunk.taken()) return s.channel->health();
+           call::vgpuProcessorMap::Reply reply{};
+           const CUresult result =
+               ask<call::vgpuProcessorMap>(context.index(), {chunk.offset(), Staging::kChunkBytes}, &reply);
+           if (result != CUDA_SUCCESS) return result;
+           if (reply.entries > Staging::kChunkBytes / 2) return CUDA_ERROR_UNKNOWN;
+           const auto* const bytes = reinterpret_cast<const std::uint8_t*>(chunk.memory());
+           gpc.assign(bytes, bytes + reply.entries);
+           slot.assign(bytes + reply.entries, bytes + 2 * reply.entries);
+           return CUDA_SUCCESS;
+         }) == CUDA_SUCCESS;
+}
 
 }  // namespace vgpu::shim
 
@@ -76,6 +90,14 @@ CUresult load_module(CUmodule* module, const void* image) noexcept {
 }
 
 CUresult unload_module(CUmodule module) noexcept { return cuModuleUnload(module); }
+
+CUresult module_functions(CUmodule module, std::vector<CUfunction>& functions) {
+  unsigned count = 0;
+  const CUresult result = cuModuleGetFunctionCount(&count, module);
+  if (result != CUDA_SUCCESS || count == 0) return result;
+  functions.resize(count);
+  return cuModuleEnumerateFunctions(functions.data(), count, module);
+}
 
 CUresult refuse_slot(TableId table, unsigned slot) noexcept {
   const std::string_view name = table_name(table);

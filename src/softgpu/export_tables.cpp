@@ -94,6 +94,14 @@ CUresult load_module(CUmodule* module, const void* image) noexcept { return cuMo
 
 CUresult unload_module(CUmodule module) noexcept { return cuModuleUnload(module); }
 
+CUresult module_functions(CUmodule module, std::vector<CUfunction>& functions) {
+  unsigned count = 0;
+  const CUresult result = cuModuleGetFunctionCount(&count, module);
+  if (result != CUDA_SUCCESS || count == 0) return result;
+  functions.resize(count);
+  return cuModuleEnumerateFunctions(functions.data(), count, module);
+}
+
 CUresult refuse_slot(TableId table, unsigned slot) noexcept {
   return guarded([&] {
     log(LogLevel::warning, "not carried: slot of a private table table={} slot={}", table_name(table), slot);

@@ -6,6 +6,7 @@
 #include <cuda.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "shim/tables/tables.hpp"
 
@@ -49,6 +50,9 @@ CUresult load_module(CUmodule* module, const void* image) noexcept;
 
 /// As cuModuleUnload.
 CUresult unload_module(CUmodule module) noexcept;
+
+/// Handles of all functions of a module, in the module's order; fails as cuModuleEnumerateFunctions does.
+CUresult module_functions(CUmodule module, std::vector<CUfunction>& functions);
 
 /// A slot of a table was called that is not carried. Counts it under table_name_index(table), names table and slot (as
 /// "21318c60[16]") in the log the first time, and returns CUDA_ERROR_NOT_SUPPORTED.

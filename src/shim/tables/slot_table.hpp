@@ -51,6 +51,7 @@ const void* context_local_storage_table() noexcept;
 const void* context_checks_table() noexcept;
 const void* integrity_check_table() noexcept;
 const void* tools_context_table() noexcept;
+const void* tools_module_table() noexcept;
 const void* cluster_table() noexcept;
 
 }  // namespace vgpu::shim

@@ -19,7 +19,7 @@ struct Known {
   const void* (*table)() noexcept;  ///< null: denied
 };
 
-// 6e163fbe, da9151d3 and 69a28e9f are denied as a driver denies a UUID that it does not know. With f8cff951 clients
+// da9151d3 and 69a28e9f are denied as a driver denies a UUID that it does not know. With f8cff951 clients
 // are reported to expect CUDA_ERROR_NOT_FOUND.
 constexpr std::array<Known, kTableCount - 1> kTables{{
     {TableId::kCudartInterface,
@@ -57,7 +57,7 @@ constexpr std::array<Known, kTableCount - 1> kTables{{
     {TableId::kToolsModule,
      "6e163fbe",
      {0x6e, 0x16, 0x3f, 0xbe, 0xb9, 0x58, 0x44, 0x4d, 0x83, 0x5c, 0xe1, 0x82, 0xaf, 0xf1, 0x99, 0x1e},
-     nullptr},
+     tools_module_table},
     {TableId::kComputeCache,
      "da9151d3",
      {0xda, 0x91, 0x51, 0xd3, 0x3a, 0xe6, 0xcc, 0x41, 0xa5, 0xc0, 0x4f, 0x26, 0xd5, 0x33, 0xe3, 0x28},

@@ -21,7 +21,7 @@ enum class TableId : unsigned {
   kIntegrityCheck,       ///< d4082055
   kToolsContext,         ///< 21318c60
   kCluster,              ///< 1734dc26
-  kToolsModule,          ///< 6e163fbe, denied: enumerates a module's functions for cuFFT
+  kToolsModule,          ///< 6e163fbe
   kComputeCache,         ///< da9151d3, denied: NVRTC and nvJitLink then compile without their cache
   kNameless69a28e9f,     ///< 69a28e9f, denied: its purpose is unknown, clients go on without it
   kErrorLog,             ///< f8cff951, denied

@@ -111,6 +111,13 @@ CUresult unload_module(CUmodule module) noexcept {
   return CUDA_SUCCESS;
 }
 
+CUresult module_functions(CUmodule module, std::vector<CUfunction>& functions) {
+  const auto found = driver_double.functions.find(module);
+  if (found == driver_double.functions.end()) return CUDA_ERROR_INVALID_HANDLE;
+  functions = found->second;
+  return CUDA_SUCCESS;
+}
+
 CUresult refuse_slot(TableId table, unsigned index) noexcept {
   driver_double.refused_slots.emplace_back(table, index);
   return CUDA_ERROR_NOT_SUPPORTED;

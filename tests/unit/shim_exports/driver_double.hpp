@@ -4,6 +4,7 @@
 #include <cuda.h>
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,6 +18,7 @@ struct DriverDouble {
   std::set<CUcontext> contexts;
   int devices = 2;
   bool has_gpc_map = true;
+  std::map<CUmodule, std::vector<CUfunction>> functions;  ///< of each module
   std::vector<const void*> loaded;  ///< images given to load_module
   std::vector<CUmodule> unloaded;   ///< modules given to unload_module
   std::vector<std::pair<vgpu::shim::TableId, unsigned>> refused_slots;

@@ -16,8 +16,8 @@ using vgpu::shim::TableId;
 namespace {
 
 // Sizes in words, as a driver that reports CUDA 13.0 has them.
-const std::map<std::string, unsigned> kServed{{"6bd5fb6c", 13}, {"a094798c", 7},  {"42d85a81", 3}, {"263e8860", 15},
-                                              {"d4082055", 3},  {"21318c60", 93}, {"1734dc26", 17}};
+const std::map<std::string, unsigned> kServed{{"6bd5fb6c", 13}, {"a094798c", 7},  {"42d85a81", 3},  {"263e8860", 15},
+                                              {"d4082055", 3},  {"21318c60", 93}, {"1734dc26", 17}, {"6e163fbe", 99}};
 
 const std::map<std::string, std::set<unsigned>> kCarried{{"6bd5fb6c", {1, 2, 6, 7, 8, 12}},
                                                          {"a094798c", {2, 4, 6}},
@@ -25,7 +25,8 @@ const std::map<std::string, std::set<unsigned>> kCarried{{"6bd5fb6c", {1, 2, 6, 
                                                          {"263e8860", {2, 3}},
                                                          {"d4082055", {1, 2}},
                                                          {"21318c60", {3, 4, 39, 51}},
-                                                         {"1734dc26", {4, 13}}};
+                                                         {"1734dc26", {4, 13}},
+                                                         {"6e163fbe", {7}}};
 
 }  // namespace
 
@@ -66,7 +67,6 @@ TEST_CASE("a slot that is not carried refuses, and says which it is") {
 TEST_CASE("a table that is not served is null, an error, and counted") {
   driver_double = {};
   const std::map<std::string, std::pair<CUresult, TableId>> denied{
-      {"6e163fbe", {CUDA_ERROR_INVALID_VALUE, TableId::kToolsModule}},
       {"da9151d3", {CUDA_ERROR_INVALID_VALUE, TableId::kComputeCache}},
       {"69a28e9f", {CUDA_ERROR_INVALID_VALUE, TableId::kNameless69a28e9f}},
       {"f8cff951", {CUDA_ERROR_NOT_FOUND, TableId::kErrorLog}},
@@ -262,4 +262,30 @@ TEST_CASE("1734dc26: where the processors lie") {
   CHECK(gpc == nullptr);
   CHECK(driver_double.refused_slots.size() == 1);
   CHECK(give(nullptr, &place) == CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_CASE("6e163fbe: the functions of a module, one after the other") {
+  driver_double = {};
+  const void* const table = get_table("6e163fbe");
+  struct Seen {
+    std::vector<CUfunction> functions;
+    CUmodule owner = nullptr;
+  } seen;
+  const auto visit = +[](void* user, CUfunction function, CUmodule owner) {
+    static_cast<Seen*>(user)->functions.push_back(function);
+    static_cast<Seen*>(user)->owner = owner;
+  };
+  const auto each =
+      slot<std::uint64_t(CUcontext, CUmodule, void (*)(void*, CUfunction, CUmodule), void*, const void*, const void*)>(
+          table, 7);
+  const auto module = reinterpret_cast<CUmodule>(0x5001);
+  driver_double.functions[module] = {reinterpret_cast<CUfunction>(0x61), reinterpret_cast<CUfunction>(0x62)};
+  CHECK(each(nullptr, module, visit, &seen, module, nullptr) == 2);
+  CHECK(seen.functions == driver_double.functions[module]);
+  CHECK(seen.owner == module);
+  CHECK(each(context_handle(1), reinterpret_cast<CUmodule>(0x5002), visit, &seen, nullptr, nullptr) == 0);
+  CHECK(each(nullptr, module, nullptr, nullptr, nullptr, nullptr) == 0);
+  driver_double.ready = CUDA_ERROR_NOT_INITIALIZED;
+  CHECK(each(nullptr, module, visit, &seen, module, nullptr) == 0);
+  CHECK(seen.functions.size() == 2);
 }
