@@ -1,6 +1,7 @@
 #pragma once
 #include <fmt/format.h>
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -31,6 +32,15 @@ class FieldPrinter {
   void print(std::string_view field, protocol::Offset value);
   void print(std::string_view field, protocol::FloatBits value);
   void print(std::string_view field, const protocol::InlineParameters& value);
+  template <typename T, std::size_t N>
+  void print(std::string_view field, const std::array<T, N>& value) {
+    fmt::format_to(std::back_inserter(out_), " {}={}", field, fmt::join(value, ","));
+  }
+  void print(std::string_view field, const protocol::TensorDescription& value) {
+    print(field, value.address);
+    print("rank", value.rank);
+    print("dimensions", value.dimensions);
+  }
   void print(std::string_view field, protocol::CallableHandle value) { handle(field, value.value); }
   template <protocol::Kind K>
   void print(std::string_view field, protocol::Handle<K> value) {

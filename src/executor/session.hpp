@@ -10,6 +10,7 @@
 #include "executor/driver.hpp"
 #include "executor/handle_table.hpp"
 #include "executor/host_functions.hpp"
+#include "executor/jit_link.hpp"
 #include "executor/link.hpp"
 #include "executor/parking.hpp"
 #include "executor/region.hpp"
@@ -50,6 +51,7 @@ class Session {
   Completions completions;
   Contexts contexts;
   Handles handles;
+  JitLinks links;
   Allocations allocations;
   HostFunctions host_functions;
   std::mutex extents_mutex;

@@ -37,6 +37,9 @@ static_assert(kMaxNameBytes + 1024 <= VGPU_RECORD_MAX_BYTES);
 /// The largest module image that is taken.
 inline constexpr u64 kMaxImageBytes = u64{2} << 30;
 
+/// The longest log of a compilation or a link that the driver is asked for.
+inline constexpr u32 kMaxLogBytes = 256u << 10;
+
 /// What a guest process must know of a device to answer its queries without asking again.
 struct DeviceInfo {
   static constexpr u32 kAttributes = 256;

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 
 /// The types that requests and replies are made of. Strong types, so that both sides know from the declaration alone
@@ -129,6 +130,36 @@ struct ParameterLayout {
   u16 size;
 };
 inline constexpr u32 kInlineParameters = 50;
+
+/// A CUtensorMap: only the GPU and its driver read it.
+using TensorMapWords = std::array<u64, 16>;
+
+/// What the descriptions of all kinds of tensor maps have in common (driver API, cuTensorMapEncodeTiled). Lists have
+/// `rank` entries, strides one less; 0 beyond.
+struct TensorDescription {
+  static constexpr u32 kMaxRank = 5;
+  /// Lists that the program gave at all, in `given`.
+  enum List : u32 { kDimensions = 1, kStrides = 2, kElementStrides = 4, kBox = 8, kUpperCorner = 16 };
+  static constexpr u32 kLists = 31;
+  Pointer address;
+  std::array<u64, kMaxRank> dimensions;
+  std::array<u64, kMaxRank - 1> strides;  ///< in bytes
+  std::array<u32, kMaxRank> element_strides;
+  u32 given;
+  u32 data_type;  ///< this and what follows: cuda.h's enumerations
+  u32 rank;
+  u32 interleave;
+  u32 swizzle;
+  u32 l2_promotion;
+  u32 fill;
+};
+static_assert(sizeof(TensorDescription) == 128);
+using TensorExtents = std::array<u32, TensorDescription::kMaxRank>;
+/// Of the box of pixels of an im2col map: for all dimensions but channels and images.
+using PixelCorner = std::array<i32, TensorDescription::kMaxRank - 2>;
+
+/// The 64 bytes of a CUlaunchAttributeValue.
+using AttributeValue = std::array<u64, 8>;
 
 /// How the executor runs a call.
 enum class Mode : u32 {

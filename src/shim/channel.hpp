@@ -37,10 +37,10 @@ inline constexpr bool kReleases =
     std::is_same_v<Call, call::cuMemFree> || std::is_same_v<Call, call::cuMemFreeAsync> ||
     std::is_same_v<Call, call::cuMemFreeHost> || std::is_same_v<Call, call::cuStreamDestroy> ||
     std::is_same_v<Call, call::cuEventDestroy> || std::is_same_v<Call, call::cuModuleUnload> ||
-    std::is_same_v<Call, call::cuLibraryUnload> || std::is_same_v<Call, call::cuCtxDestroy> ||
-    std::is_same_v<Call, call::cuDevicePrimaryCtxRelease> || std::is_same_v<Call, call::cuDevicePrimaryCtxReset> ||
-    std::is_same_v<Call, call::vgpuHostFunctionDone> || std::is_same_v<Call, call::vgpuMapExtent> ||
-    std::is_same_v<Call, call::vgpuUnmapExtent>;
+    std::is_same_v<Call, call::cuLibraryUnload> || std::is_same_v<Call, call::cuLinkDestroy> ||
+    std::is_same_v<Call, call::cuCtxDestroy> || std::is_same_v<Call, call::cuDevicePrimaryCtxRelease> ||
+    std::is_same_v<Call, call::cuDevicePrimaryCtxReset> || std::is_same_v<Call, call::vgpuHostFunctionDone> ||
+    std::is_same_v<Call, call::vgpuMapExtent> || std::is_same_v<Call, call::vgpuUnmapExtent>;
 
 /// Calls that wait for earlier work: an error of that work is theirs, too. Calls that make or answer something are not
 /// among them, because an error would hide what they made.

@@ -19,7 +19,6 @@ using protocol::u64;
 
 constexpr u32 kWrapperMagic = 0x466243b1;
 constexpr u32 kFatbinMagic = 0xba55ed50;
-constexpr u64 kMostLogBytes = 256u << 10;
 
 /// What __cudaRegisterFatBinary's argument points to (as nvcc's output has it).
 struct FatbinWrapper {
@@ -123,7 +122,7 @@ CUresult measure_image(const void* image, std::span<const std::byte>& bytes) {
   return measure_text(image, bytes);
 }
 
-CUresult read_image_file(const char* path, std::vector<std::byte>& memory) {
+CUresult read_file(const char* path, std::vector<std::byte>& memory) {
   if (!path) return CUDA_ERROR_INVALID_VALUE;
   const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return CUDA_ERROR_FILE_NOT_FOUND;
@@ -142,6 +141,11 @@ CUresult read_image_file(const char* path, std::vector<std::byte>& memory) {
   ::close(fd);
   if (!usable || read + 1 != memory.size()) return CUDA_ERROR_INVALID_IMAGE;
   memory.back() = std::byte{0};
+  return CUDA_SUCCESS;
+}
+
+CUresult read_image_file(const char* path, std::vector<std::byte>& memory) {
+  if (const CUresult result = read_file(path, memory); result != CUDA_SUCCESS) return result;
   std::span<const std::byte> bytes;
   const CUresult result = measure_image(memory.data(), bytes);
   // A file that was cut short must not be read past its end.
@@ -156,7 +160,7 @@ CUresult JitOptions::read(unsigned count, const CUjit_option* options, void** va
     const u64 value = reinterpret_cast<u64>(values[i]);
     const auto log_size = [&](Log& log) {
       log.size_value = &values[i];
-      log.bytes = static_cast<u32>(std::min(value & 0xffffffffu, kMostLogBytes));
+      log.bytes = static_cast<u32>(std::min<u64>(value & 0xffffffffu, protocol::kMaxLogBytes));
     };
     switch (options[i]) {
       case CU_JIT_INFO_LOG_BUFFER:

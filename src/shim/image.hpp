@@ -15,7 +15,11 @@ namespace vgpu::shim {
 /// CUDA_ERROR_NOT_SUPPORTED for a wrapper with prelinked fatbins beside its own.
 CUresult measure_image(const void* image, std::span<const std::byte>& bytes);
 
-/// Reads an image from a file into `memory`, followed by a NUL, so that it can be measured.
+/// Reads a file into `memory`, followed by a NUL. CUDA_ERROR_FILE_NOT_FOUND, CUDA_ERROR_INVALID_IMAGE for what is no
+/// file, or empty.
+CUresult read_file(const char* path, std::vector<std::byte>& memory);
+
+/// The same for an image, which can be measured then.
 CUresult read_image_file(const char* path, std::vector<std::byte>& memory);
 
 /// The options of a load, taken apart.

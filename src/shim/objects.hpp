@@ -10,6 +10,7 @@
 
 #include "protocol/payload.hpp"
 #include "shim/handles.hpp"
+#include "shim/image.hpp"
 
 /// What the guest knows about each object that it has a handle for.
 namespace vgpu::shim {
@@ -88,6 +89,13 @@ struct Library {
   std::vector<u64> globals;
 };
 
+/// A CUlinkState.
+struct Link {
+  std::mutex mutex;
+  JitOptions options;            ///< of its creation: where the program wants the logs
+  std::vector<std::byte> image;  ///< what cuLinkComplete gave out
+};
+
 using ContextTable = HandleTable<Kind::context, Context>;
 using StreamTable = HandleTable<Kind::stream, Stream>;
 using EventTable = HandleTable<Kind::event, Event>;
@@ -95,5 +103,6 @@ using ModuleTable = HandleTable<Kind::module_, Module>;
 using LibraryTable = HandleTable<Kind::library, Library>;
 using FunctionTable = HandleTable<Kind::function, Callable>;
 using KernelTable = HandleTable<Kind::kernel, Callable>;
+using LinkTable = HandleTable<Kind::link, Link>;
 
 }  // namespace vgpu::shim

@@ -44,6 +44,7 @@ struct State {
   LibraryTable libraries;
   FunctionTable functions;
   KernelTable kernels;
+  LinkTable links;
 
   Staging staging;
   Allocations allocations;
