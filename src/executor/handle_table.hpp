@@ -51,6 +51,20 @@ class HandleTable {
     return slot->compare_exchange_strong(word, 0, std::memory_order_acq_rel) ? word & kNativeMask : 0;
   }
 
+  /// Calls f(index, generation, native) for each handle until it returns true.
+  template <typename F>
+  void for_each(F&& f) const {
+    for (std::size_t i = 0; i < chunks_.size(); ++i) {
+      const Chunk* chunk = chunks_[i].load(std::memory_order_acquire);
+      for (std::size_t k = 0; chunk != nullptr && k < kChunk; ++k) {
+        const std::uint64_t word = (*chunk)[k].load(std::memory_order_acquire);
+        if (word != 0 && f(static_cast<protocol::u32>(i * kChunk + k), static_cast<protocol::u16>(word >> kNativeBits),
+                           word & kNativeMask))
+          return;
+      }
+    }
+  }
+
   /// True if a handle with this index could be put.
   bool accepts(protocol::u32 index) const noexcept { return index != 0 && index <= limit_; }
   /// True if no handle lies there, of any generation.
@@ -94,6 +108,23 @@ class Handles {
   bool put(protocol::Handle<K> handle, const void* native) {
     return handle.well_formed() &&
            table<K>().put(handle.index(), handle.generation(), reinterpret_cast<std::uint64_t>(native));
+  }
+  /// Calls f(handle, native) for each handle of a kind until it returns true: not for hot calls.
+  template <protocol::Kind K, typename F>
+  void for_each(F&& f) const {
+    table<K>().for_each([&](protocol::u32 index, protocol::u16 generation, std::uint64_t native) {
+      return f(protocol::Handle<K>::make(index, generation), reinterpret_cast<void*>(native));
+    });
+  }
+  /// The guest's handle for a native one, or value 0. Looks at each handle of the kind.
+  template <protocol::Kind K>
+  protocol::Handle<K> handle_of(const void* native) const noexcept {
+    protocol::Handle<K> found{0};
+    for_each<K>([&](protocol::Handle<K> handle, const void* its) {
+      if (its == native) found = handle;
+      return its == native;
+    });
+    return found;
   }
   /// True if put() would take it: for objects that belong to others, such as a module's functions.
   template <protocol::Kind K>

@@ -8,6 +8,7 @@
 #include "executor/completion.hpp"
 #include "executor/contexts.hpp"
 #include "executor/driver.hpp"
+#include "executor/graphs.hpp"
 #include "executor/handle_table.hpp"
 #include "executor/host_functions.hpp"
 #include "executor/jit_link.hpp"
@@ -51,6 +52,7 @@ class Session {
   Completions completions;
   Contexts contexts;
   Handles handles;
+  Graphs graphs{handles};
   JitLinks links;
   Allocations allocations;
   HostFunctions host_functions;
