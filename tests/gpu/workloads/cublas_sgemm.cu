@@ -1,3 +1,6 @@
+// seconds: 180
+// link: -lcublas
+// about: single precision products in several shapes, legacy handle and with a stream, against the CPU
 // C = A B by cuBLAS, in several shapes and in both of its ways (the legacy call and one with a stream), against the
 // CPU.
 #include <cublas_v2.h>
