@@ -23,6 +23,9 @@ class Finished:
             if not native:
                 return None, "no test ran natively"
             same, how, self.lost = compare.compare_tests(native, forwarded)
+            if same and compare.results_of(self.native):
+                same, results = compare.compare_results(self.native, self.forwarded, *self.folders)
+                how = f"{how}; {results}"
             return same, how
         if not self.native.ok:
             return None, "fails natively" if self.native.seconds else "not run"

@@ -1,0 +1,7 @@
+# needs: numba_cuda pytest xdist
+# seconds: 300
+# slots: 3
+# about: numba.cuda.tests.cudapy, files d to l
+import numba_own
+
+numba_own.run("cudapy", "test_[d-l]*.py", workers=3)

@@ -1,0 +1,7 @@
+# needs: numba_cuda pytest xdist
+# seconds: 300
+# slots: 3
+# about: numba.cuda.tests.cudapy, files m to z
+import numba_own
+
+numba_own.run("cudapy", "test_[m-z]*.py", workers=3)

@@ -1,0 +1,7 @@
+# needs: numba_cuda pytest xdist
+# seconds: 240
+# slots: 2
+# about: numba.cuda.tests.nrt: its runtime on the device
+import numba_own
+
+numba_own.run("nrt", "test_*.py", workers=2)

@@ -1,0 +1,44 @@
+# needs: torch
+# seconds: 300
+# slots: 2
+# about: PyTorch's database of operators (torch.testing, OpInfo): sample inputs of each in float32, GPU compared with CPU
+import sys
+
+import torch
+import torch_expecttest
+from outcomes import attempt, record
+
+torch_expecttest.provide()
+sys.argv = sys.argv[:1]
+from torch.testing._internal.common_methods_invocations import op_db  # noqa: E402
+
+SAMPLES = 2
+
+
+def on_gpu(value):
+    return value.cuda() if isinstance(value, torch.Tensor) else value
+
+
+def compare(operator):
+    for index, sample in zip(range(SAMPLES), operator.sample_inputs("cpu", torch.float32)):
+        moved = sample.transform(on_gpu)
+        torch.manual_seed(index)
+        wanted = operator(sample.input, *sample.args, **sample.kwargs)
+        got = operator(moved.input, *moved.args, **moved.kwargs)
+        torch.cuda.synchronize()
+        wanted, got = torch.utils._pytree.tree_leaves(wanted), torch.utils._pytree.tree_leaves(got)
+        assert len(wanted) == len(got)
+        for a, b in zip(wanted, got):
+            if isinstance(a, torch.Tensor):
+                torch.testing.assert_close(b.to_dense().cpu() if b.layout != torch.strided else b.cpu(),
+                                           a.to_dense() if a.layout != torch.strided else a, rtol=2e-3, atol=2e-3,
+                                           equal_nan=True)
+
+
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+for operator in op_db:
+    name = f"{operator.name} {operator.variant_test_name}".strip()
+    if operator.supports_dtype(torch.float32, "cuda") and operator.supports_dtype(torch.float32, "cpu"):
+        attempt(name, lambda: compare(operator))
+    else:
+        record("skipped", name)
