@@ -36,6 +36,27 @@ class FieldPrinter {
   void print(std::string_view field, const std::array<T, N>& value) {
     fmt::format_to(std::back_inserter(out_), " {}={}", field, fmt::join(value, ","));
   }
+  void print(std::string_view field, const protocol::CopySide& value) {
+    fmt::format_to(std::back_inserter(out_), " {}={}:{:#x}+{},{},{} pitch={}", field, value.kind, value.base, value.x,
+                   value.y, value.z, value.pitch);
+  }
+  void print(std::string_view field, const protocol::CopyExtent& value) {
+    fmt::format_to(std::back_inserter(out_), " {}={}x{}x{}", field, value.width, value.height, value.depth);
+  }
+  void print(std::string_view field, const protocol::ArrayShape& value) {
+    fmt::format_to(std::back_inserter(out_), " {}={}x{}x{} format={:#x} channels={} flags={:#x}", field, value.width,
+                   value.height, value.depth, value.format, value.channels, value.flags);
+  }
+  void print(std::string_view field, const protocol::TextureResource& value) {
+    fmt::format_to(std::back_inserter(out_), " {}={}:{:#x} {}x{}", field, value.type, value.base, value.width,
+                   value.height);
+  }
+  void print(std::string_view field, const protocol::TextureSampling& value) {
+    fmt::format_to(std::back_inserter(out_), " {}={:#x}", field, value.flags);
+  }
+  void print(std::string_view field, const protocol::TextureView& value) {
+    if (value.given != 0) fmt::format_to(std::back_inserter(out_), " {}={}", field, value.format);
+  }
   void print(std::string_view field, const protocol::TensorDescription& value) {
     print(field, value.address);
     print("rank", value.rank);

@@ -89,6 +89,7 @@ int run_executor(const Descriptors& descriptors, const std::function<void(int)>&
   config.vm = start.vm;
   config.pool = start.pool.data();
   config.log_calls = start.log_calls != 0;
+  config.kernel_text = descriptors.kernel_text;
   config.device = start.device;
   Session session(config, cuda, region, stats.get(), link, waker);
   CUdevice device = 0;

@@ -7,7 +7,8 @@ struct Descriptors {
   int link = -1;
   int region = -1;
   int stats = -1;
-  int interrupt = -1;  ///< used in a VM only
+  int interrupt = -1;    ///< used in a VM only
+  int kernel_text = -1;  ///< of KernelText::catch_standard_output()
 };
 
 /// The whole life of an executor: waits for start, sets up, reads the ring until the session is over. Takes the link

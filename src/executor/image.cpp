@@ -89,6 +89,10 @@ CUresult Image::read(Invocation& in, const Source& source) {
   bytes_[source.image_bytes] = std::byte{0};
   if (!fat_binary_fits(bytes_.get(), source.image_bytes)) return CUDA_ERROR_INVALID_IMAGE;
 
+  // Shared memory will do for that: whatever stands there now only decides how much the session synchronizes.
+  if (const std::byte* sent = in.session.region.span(source.image, source.image_bytes); sent != nullptr)
+    in.session.kernel_text.note_image({sent, source.image_bytes});
+
   const std::array<u32, 2> sizes{source.info_log_bytes, source.error_log_bytes};
   const u64 all = u64{sizes[0]} + sizes[1];
   if (all == 0) return CUDA_SUCCESS;

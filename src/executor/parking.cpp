@@ -79,9 +79,12 @@ void EventPool::give(const Event& event) {
 }
 
 void answer_wait(Session& session, Wait& wait, CUresult result) {
+  // The event is done: this only makes the driver hand out what kernels printed.
+  if (result == CUDA_SUCCESS && session.kernel_text.wanted()) session.cuda.cuEventSynchronize(wait.event.native);
   if (wait.pooled) session.parking.events().give(wait.event);
   if (result != CUDA_SUCCESS) session.note_fault(result, protocol::kCalls[wait.call].name);
   if (!wait.log.empty()) log_result(session, wait.log, result);
+  session.kernel_text.look();
   session.completions.complete(wait.answer, result, nullptr, 0);
 }
 

@@ -34,6 +34,7 @@ Session::Session(const SessionConfig& session_config, const Driver& driver, Regi
       link(daemon),
       log(spdlog::default_logger()),
       completions(shared_region.slots(), waker),
+      kernel_text(session_config.kernel_text, *shared_region.control()),
       allocations(counters),
       host_functions(
           [this](Answer answer, u64 id, CUresult status) { answer_host_function(*this, answer, id, status); },

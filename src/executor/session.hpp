@@ -12,7 +12,9 @@
 #include "executor/handle_table.hpp"
 #include "executor/host_functions.hpp"
 #include "executor/jit_link.hpp"
+#include "executor/kernel_text.hpp"
 #include "executor/link.hpp"
+#include "executor/owned_arrays.hpp"
 #include "executor/parking.hpp"
 #include "executor/region.hpp"
 #include "executor/signal.hpp"
@@ -31,6 +33,7 @@ struct SessionConfig {
   protocol::u32 vm = 0;
   std::string pool;
   bool log_calls = false;
+  int kernel_text = -1;       ///< of KernelText
   protocol::i32 device = -1;  ///< the only device that the guest sees; -1: all
 };
 
@@ -54,6 +57,10 @@ class Session {
   Handles handles;
   Graphs graphs{handles};
   JitLinks links;
+  OwnedArrays owned_arrays;
+  ObjectNumbers textures;
+  ObjectNumbers surfaces;
+  KernelText kernel_text;
   Allocations allocations;
   HostFunctions host_functions;
   std::mutex extents_mutex;

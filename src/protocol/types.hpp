@@ -158,6 +158,72 @@ using TensorExtents = std::array<u32, TensorDescription::kMaxRank>;
 /// Of the box of pixels of an im2col map: for all dimensions but channels and images.
 using PixelCorner = std::array<i32, TensorDescription::kMaxRank - 2>;
 
+/// One side of a copy of rows and planes. Distances are bytes.
+struct CopySide {
+  enum Kind : u32 { kDevice, kRegion, kArray };
+  u64 base;        ///< of the first byte: a Pointer or an Offset; or the value of an ArrayHandle
+  u64 x, y, z;     ///< where the copy begins in an array: byte, row, plane; 0 in memory
+  u64 pitch;       ///< from row to row in memory
+  u64 plane_rows;  ///< rows from plane to plane in memory
+  u32 kind;
+  u32 zero;
+};
+static_assert(sizeof(CopySide) == 56);
+struct CopyExtent {
+  u64 width;  ///< in bytes
+  u64 height;
+  u64 depth;
+};
+
+/// A CUDA_ARRAY3D_DESCRIPTOR.
+struct ArrayShape {
+  u64 width;
+  u64 height;
+  u64 depth;
+  u32 format;  ///< CUarray_format
+  u32 channels;
+  u32 flags;  ///< CUDA_ARRAY3D_...
+  u32 zero;
+};
+
+/// A CUDA_RESOURCE_DESC: what a texture or surface reads.
+struct TextureResource {
+  u32 type;  ///< CUresourcetype
+  u32 format;
+  u32 channels;
+  u32 flags;
+  u64 base;   ///< the value of an ArrayHandle or a MipmappedArrayHandle; or a Pointer
+  u64 width;  ///< of linear memory: bytes; of pitched memory: texels
+  u64 height;
+  u64 pitch;
+};
+
+/// A CUDA_TEXTURE_DESC, floats in their bits.
+struct TextureSampling {
+  std::array<u32, 3> address_mode;
+  u32 filter;
+  u32 flags;
+  u32 max_anisotropy;
+  u32 mipmap_filter;
+  FloatBits level_bias;
+  FloatBits least_level;
+  FloatBits greatest_level;
+  std::array<u32, 4> border;
+};
+
+/// A CUDA_RESOURCE_VIEW_DESC.
+struct TextureView {
+  u64 width;
+  u64 height;
+  u64 depth;
+  u32 format;
+  u32 first_level;
+  u32 last_level;
+  u32 first_layer;
+  u32 last_layer;
+  u32 given;  ///< 0: the texture has no view
+};
+
 /// The 64 bytes of a CUlaunchAttributeValue.
 using AttributeValue = std::array<u64, 8>;
 

@@ -38,9 +38,12 @@ inline constexpr bool kReleases =
     std::is_same_v<Call, call::cuMemFreeHost> || std::is_same_v<Call, call::cuStreamDestroy> ||
     std::is_same_v<Call, call::cuEventDestroy> || std::is_same_v<Call, call::cuModuleUnload> ||
     std::is_same_v<Call, call::cuLibraryUnload> || std::is_same_v<Call, call::cuLinkDestroy> ||
-    std::is_same_v<Call, call::cuCtxDestroy> || std::is_same_v<Call, call::cuDevicePrimaryCtxRelease> ||
-    std::is_same_v<Call, call::cuDevicePrimaryCtxReset> || std::is_same_v<Call, call::vgpuHostFunctionDone> ||
-    std::is_same_v<Call, call::vgpuMapExtent> || std::is_same_v<Call, call::vgpuUnmapExtent>;
+    std::is_same_v<Call, call::cuArrayDestroy> || std::is_same_v<Call, call::cuMipmappedArrayDestroy> ||
+    std::is_same_v<Call, call::cuTexObjectDestroy> || std::is_same_v<Call, call::cuSurfObjectDestroy> ||
+    std::is_same_v<Call, call::vgpuKernelText> || std::is_same_v<Call, call::cuCtxDestroy> ||
+    std::is_same_v<Call, call::cuDevicePrimaryCtxRelease> || std::is_same_v<Call, call::cuDevicePrimaryCtxReset> ||
+    std::is_same_v<Call, call::vgpuHostFunctionDone> || std::is_same_v<Call, call::vgpuMapExtent> ||
+    std::is_same_v<Call, call::vgpuUnmapExtent>;
 
 /// Calls that wait for earlier work: an error of that work is theirs, too. Calls that make or answer something are not
 /// among them, because an error would hide what they made.
@@ -50,7 +53,7 @@ inline constexpr bool kReportsEarlierErrors =
     std::is_same_v<Call, call::cuEventSynchronize> || std::is_same_v<Call, call::cuStreamQuery> ||
     std::is_same_v<Call, call::cuEventQuery> || std::is_same_v<Call, call::cuMemcpyHtoD> ||
     std::is_same_v<Call, call::cuMemcpyDtoH> || std::is_same_v<Call, call::cuMemcpyDtoD> ||
-    std::is_same_v<Call, call::cuMemcpy2D>;
+    std::is_same_v<Call, call::cuMemcpy3D>;
 
 class Channel {
  public:

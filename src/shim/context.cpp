@@ -1,6 +1,7 @@
 // Contexts: the stack of current ones lives in the guest's threads; records carry the index of the current one.
 #include "shim/context.hpp"
 
+#include "shim/array.hpp"
 #include "shim/callable.hpp"
 #include "shim/tables/tables.hpp"
 
@@ -46,6 +47,7 @@ void empty_context(const Context& context) {
     s.channel->notify<call::cuStreamDestroy>(context.index(), {{stream}});
     s.streams.release(stream);
   }
+  release_arrays(context);
   for (const u64 module : owned(s.modules)) {
     const Module* found = s.modules.find(module);
     if (found && found->library == 0) ask<call::cuModuleUnload>(context.index(), {{module}});

@@ -91,6 +91,7 @@ CUresult pageable_from_device(const Context& context, StreamHandle stream, std::
 CUresult finish(u32 slot, u32 ticket) {
   State& s = state();
   const CUresult result = s.channel->await(slot, ticket);
+  take_kernel_text();
   if (result != CUDA_SUCCESS) return result;
   s.staging.reclaim();
   return s.channel->take_error();

@@ -74,6 +74,7 @@ CUresult staged(u64 pieces, Start&& start, Done&& done) {
     if (result == CUDA_SUCCESS) done(flight.piece, flight.chunk);
     s.staging.give(flight.chunk);
   }
+  take_kernel_text();
   return result == CUDA_SUCCESS ? s.channel->take_error() : result;
 }
 

@@ -89,6 +89,21 @@ struct Library {
   std::vector<u64> globals;
 };
 
+/// An array, or a level of a mipmapped array, or a plane of an array.
+struct Array {
+  u64 context = 0;
+  u64 owner = 0;  ///< handle of what it is a part of, or 0
+  protocol::ArrayShape shape{};
+  std::mutex mutex;
+  std::map<u32, u64> parts;  ///< planes that have been given out, by number
+};
+
+struct MipmappedArray {
+  u64 context = 0;
+  std::mutex mutex;
+  std::map<u32, u64> parts;  ///< levels that have been given out
+};
+
 /// A CUlinkState.
 struct Link {
   std::mutex mutex;
@@ -103,6 +118,8 @@ using ModuleTable = HandleTable<Kind::module_, Module>;
 using LibraryTable = HandleTable<Kind::library, Library>;
 using FunctionTable = HandleTable<Kind::function, Callable>;
 using KernelTable = HandleTable<Kind::kernel, Callable>;
+using ArrayTable = HandleTable<Kind::array, Array>;
+using MipmappedArrayTable = HandleTable<Kind::mipmapped_array, MipmappedArray>;
 using LinkTable = HandleTable<Kind::link, Link>;
 
 }  // namespace vgpu::shim

@@ -30,6 +30,15 @@ void forget_session() noexcept;
 /// The calling thread's current context, or null with `result` set to the error that calls return then.
 Context* current_context(CUresult& result) noexcept;
 
+/// Fetches what kernels printed, and prints it.
+void print_kernel_text() noexcept;
+
+/// The same if there is any: before a call returns that says that work is done.
+inline void take_kernel_text() noexcept {
+  if (protocol::shared(state().channel->control().text_waiting).load(std::memory_order_relaxed) != 0) [[unlikely]]
+    print_kernel_text();
+}
+
 /// Sends a call of the calling thread; `context` is the index of the context to run it in.
 template <typename Call>
 CUresult post(u32 context, const typename Call::Request& request, std::span<const std::byte> tail = {}) noexcept {
@@ -44,6 +53,7 @@ CUresult ask(u32 context, const typename Call::Request& request, typename Call::
   if (!slot.taken()) return state().channel->health();
   const CUresult result = state().channel->ask<Call>(slot.index(), context, request, reply, tail);
   if constexpr (kReportsEarlierErrors<Call>) {
+    take_kernel_text();
     if (result == CUDA_SUCCESS) {
       state().staging.reclaim();
       return state().channel->take_error();

@@ -53,7 +53,7 @@ class StagingChunk {
   StagingChunk& operator=(const StagingChunk&) = delete;
   bool taken() const noexcept { return chunk_ != Staging::kNone; }
   u32 index() const noexcept { return chunk_; }
-  std::byte* memory() noexcept { return staging_.memory(chunk_); }
+  std::byte* memory() const noexcept { return staging_.memory(chunk_); }
   Offset offset() const noexcept { return Staging::offset(chunk_); }
 
  private:

@@ -9,6 +9,7 @@
 #include "shim/host_memory.hpp"
 #include "shim/objects.hpp"
 #include "shim/staging.hpp"
+#include "shim/texture.hpp"
 
 /// Everything that this process knows while its session lasts.
 namespace vgpu::shim {
@@ -45,11 +46,16 @@ struct State {
   FunctionTable functions;
   KernelTable kernels;
   LinkTable links;
+  ArrayTable arrays;
+  MipmappedArrayTable mipmapped_arrays;
+  NumberedObjects<TextureObject> textures;
+  NumberedObjects<SurfaceObject> surfaces;
 
   Staging staging;
   Allocations allocations;
   HostMemory host_memory;
 
+  std::mutex kernel_text_mutex;  ///< whoever prints what kernels printed
   std::atomic<u64> next_context_id{1};
   std::atomic<u64> next_stream_id{8};  ///< smaller ones are the default streams'
 };

@@ -76,7 +76,11 @@ VGPU_HANDLER(cuCtxDestroy) {
   return result;
 }
 
-VGPU_HANDLER(cuCtxSynchronize) { return in.cuda.cuCtxSynchronize(); }
+VGPU_HANDLER(cuCtxSynchronize) {
+  const CUresult result = in.cuda.cuCtxSynchronize();
+  in.session.kernel_text.look();
+  return result;
+}
 
 VGPU_HANDLER(cuCtxGetLimit) {
   CUlimit limit{};

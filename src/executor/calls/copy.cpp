@@ -56,53 +56,6 @@ CUresult device_to_device(Invocation& in, const Request& request) {
   return result;
 }
 
-/// The host side of a 2D copy: null if its rows do not lie within the region.
-std::byte* rows(const Region& region, u64 offset, u64 pitch, u64 width, u64 height) noexcept {
-  u64 extent = 0;
-  if (width != 0 && height != 0 &&
-      (__builtin_mul_overflow(pitch, height - 1, &extent) || __builtin_add_overflow(extent, width, &extent)))
-    return nullptr;
-  return region.span(Offset{offset}, extent);
-}
-
-template <typename Request>
-CUresult copy_2d(Invocation& in, const Request& request) {
-  CUstream stream = nullptr;
-  if (!in.stream(request.stream, stream)) return CUDA_ERROR_INVALID_HANDLE;
-  if (request.source_on_host > 1 || request.destination_on_host > 1)
-    return in.violate(VGPU_END_BAD_REQUEST, "side of a copy");
-  if (request.source_on_host != 0 && request.destination_on_host != 0) return CUDA_ERROR_INVALID_VALUE;
-  CUDA_MEMCPY2D copy{};
-  copy.WidthInBytes = request.width;
-  copy.Height = request.height;
-  copy.srcPitch = request.source_pitch;
-  copy.dstPitch = request.destination_pitch;
-  SessionStats::Direction direction = SessionStats::device_to_device;
-  if (request.source_on_host != 0) {
-    direction = SessionStats::host_to_device;
-    copy.srcMemoryType = CU_MEMORYTYPE_HOST;
-    copy.srcHost = rows(in.session.region, request.source, request.source_pitch, request.width, request.height);
-    if (copy.srcHost == nullptr) return in.violate(VGPU_END_BAD_BULK, "source");
-  } else {
-    copy.srcMemoryType = CU_MEMORYTYPE_DEVICE;
-    copy.srcDevice = request.source;
-  }
-  if (request.destination_on_host != 0) {
-    direction = SessionStats::device_to_host;
-    copy.dstMemoryType = CU_MEMORYTYPE_HOST;
-    copy.dstHost =
-        rows(in.session.region, request.destination, request.destination_pitch, request.width, request.height);
-    if (copy.dstHost == nullptr) return in.violate(VGPU_END_BAD_BULK, "destination");
-  } else {
-    copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
-    copy.dstDevice = request.destination;
-  }
-  const CUresult result = in.cuda.cuMemcpy2DAsync_v2(&copy, stream);
-  if (result != CUDA_SUCCESS) return result;
-  bump(in.session.stats.copied_bytes[direction], request.width * request.height);
-  return in.answer_after(stream);
-}
-
 }  // namespace
 
 VGPU_HANDLER(cuMemcpyHtoD) { return host_to_device(in, request); }
@@ -111,8 +64,6 @@ VGPU_HANDLER(cuMemcpyDtoH) { return device_to_host(in, request); }
 VGPU_HANDLER(cuMemcpyDtoHAsync) { return device_to_host(in, request); }
 VGPU_HANDLER(cuMemcpyDtoD) { return device_to_device(in, request); }
 VGPU_HANDLER(cuMemcpyDtoDAsync) { return device_to_device(in, request); }
-VGPU_HANDLER(cuMemcpy2D) { return copy_2d(in, request); }
-VGPU_HANDLER(cuMemcpy2DAsync) { return copy_2d(in, request); }
 
 namespace {
 

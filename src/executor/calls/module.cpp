@@ -20,7 +20,10 @@ VGPU_HANDLER(cuModuleLoadData) {
 
 VGPU_HANDLER(cuModuleUnload) {
   const auto module = in.session.handles.take<CUmodule>(request.module);
-  return module != nullptr ? in.cuda.cuModuleUnload(module) : CUDA_ERROR_INVALID_HANDLE;
+  if (module == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  const CUresult result = in.cuda.cuModuleUnload(module);
+  in.session.kernel_text.look();
+  return result;
 }
 
 VGPU_HANDLER(cuModuleGetFunction) {

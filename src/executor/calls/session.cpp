@@ -127,6 +127,13 @@ VGPU_HANDLER(vgpuUnmapExtent) {
 
 // The ring is read in order, so that everything before this was read. The daemon ends the session when the channel
 // closes.
+VGPU_HANDLER(vgpuKernelText) {
+  std::byte* into = in.session.region.span(request.into, request.bytes);
+  if (into == nullptr) return in.violate(VGPU_END_BAD_BULK, "place for text");
+  reply.written = in.session.kernel_text.read({into, request.bytes});
+  return CUDA_SUCCESS;
+}
+
 VGPU_HANDLER(vgpuBye) { return CUDA_SUCCESS; }
 
 }  // namespace vgpu::executor

@@ -146,20 +146,16 @@ TEST_CASE("copies go inline, through the staging area, and by rows") {
   CHECK(std::memcmp(staging, staging + 5000, 1000) == 0);
 
   for (int i = 0; i < 64; ++i) staging[i] = std::byte(i);
-  call::cuMemcpy2D::Request rows{};
-  rows.source = VGPU_STAGING_OFFSET;
-  rows.source_pitch = 16;
-  rows.destination = device;
-  rows.destination_pitch = 100;
-  rows.width = 8;
-  rows.height = 4;
-  rows.source_on_host = 1;
-  REQUIRE(guest.call<call::cuMemcpy2D>(rows) == CUDA_SUCCESS);
+  call::cuMemcpy3D::Request rows{};
+  rows.source = {VGPU_STAGING_OFFSET, 0, 0, 0, 16, 4, CopySide::kRegion, 0};
+  rows.destination = {device, 0, 0, 0, 100, 4, CopySide::kDevice, 0};
+  rows.extent = {8, 4, 1};
+  REQUIRE(guest.call<call::cuMemcpy3D>(rows) == CUDA_SUCCESS);
   REQUIRE(guest.call<call::cuMemcpyDtoH>({Pointer{device + 300}, {0}, Offset{VGPU_STAGING_OFFSET + 512}, 8}) ==
           CUDA_SUCCESS);
   CHECK(std::memcmp(staging + 48, staging + 512, 8) == 0);
-  rows.destination_on_host = 1;
-  CHECK(guest.call<call::cuMemcpy2D>(rows) == CUDA_ERROR_INVALID_VALUE);
+  rows.destination = {VGPU_STAGING_OFFSET, 0, 0, 0, 100, 4, CopySide::kRegion, 0};
+  CHECK(guest.call<call::cuMemcpy3D>(rows) == CUDA_ERROR_INVALID_VALUE);
 
   using S = SessionStats;
   CHECK(guest.stats->copied_bytes[S::host_to_device].load() == text.size() + 1000 + 32);

@@ -302,17 +302,20 @@ struct Does<Name_cuMemcpyDtoDAsync_v2> {
   }
 };
 template <>
-struct Does<Name_cuMemcpy2DAsync_v2> {
-  static CUresult call(const CUDA_MEMCPY2D* copy, CUstream stream) {
+struct Does<Name_cuMemcpy3DAsync_v2> {
+  static CUresult call(const CUDA_MEMCPY3D* copy, CUstream stream) {
     const Lock lock(fake().mutex);
     if (copy->srcPitch < copy->WidthInBytes || copy->dstPitch < copy->WidthInBytes) return CUDA_ERROR_INVALID_VALUE;
-    for (std::size_t row = 0; row < copy->Height; ++row) {
-      const std::byte* from = copy->srcMemoryType == CU_MEMORYTYPE_HOST
-                                  ? static_cast<const std::byte*>(copy->srcHost) + row * copy->srcPitch
-                                  : fake().device_memory(copy->srcDevice + row * copy->srcPitch, copy->WidthInBytes);
+    for (std::size_t row = 0; row < copy->Height * copy->Depth; ++row) {
+      const std::size_t from_row = row / copy->Height * copy->srcHeight + row % copy->Height;
+      const std::size_t to_row = row / copy->Height * copy->dstHeight + row % copy->Height;
+      const std::byte* from =
+          copy->srcMemoryType == CU_MEMORYTYPE_HOST
+              ? static_cast<const std::byte*>(copy->srcHost) + from_row * copy->srcPitch
+              : fake().device_memory(copy->srcDevice + from_row * copy->srcPitch, copy->WidthInBytes);
       std::byte* into = copy->dstMemoryType == CU_MEMORYTYPE_HOST
-                            ? static_cast<std::byte*>(copy->dstHost) + row * copy->dstPitch
-                            : fake().device_memory(copy->dstDevice + row * copy->dstPitch, copy->WidthInBytes);
+                            ? static_cast<std::byte*>(copy->dstHost) + to_row * copy->dstPitch
+                            : fake().device_memory(copy->dstDevice + to_row * copy->dstPitch, copy->WidthInBytes);
       if (from == nullptr || into == nullptr) return CUDA_ERROR_INVALID_VALUE;
       std::memmove(into, from, copy->WidthInBytes);
     }

@@ -202,15 +202,25 @@ TEST_CASE("bulk data outside of the region") {
     guest.publish<call::cuMemcpyDtoH>({Pointer{device}, {0}, kInline, 16}, 0);
   }
   SECTION("rows that overflow") {
-    call::cuMemcpy2D::Request rows{};
-    rows.source = VGPU_STAGING_OFFSET;
-    rows.source_pitch = u64{1} << 62;
-    rows.destination = device;
-    rows.destination_pitch = 16;
-    rows.width = 16;
-    rows.height = 5;
-    rows.source_on_host = 1;
-    guest.publish<call::cuMemcpy2D>(rows, 0);
+    call::cuMemcpy3D::Request rows{};
+    rows.source = {VGPU_STAGING_OFFSET, 0, 0, 0, u64{1} << 62, 5, CopySide::kRegion, 0};
+    rows.destination = {device, 0, 0, 0, 16, 5, CopySide::kDevice, 0};
+    rows.extent = {16, 5, 1};
+    guest.publish<call::cuMemcpy3D>(rows, 0);
+  }
+  SECTION("planes that overflow") {
+    call::cuMemcpy3D::Request planes{};
+    planes.source = {VGPU_STAGING_OFFSET, 0, 0, 0, u64{1} << 32, u64{1} << 32, CopySide::kRegion, 0};
+    planes.destination = {device, 0, 0, 0, 16, 1, CopySide::kDevice, 0};
+    planes.extent = {16, 1, 2};
+    guest.publish<call::cuMemcpy3D>(planes, 0);
+  }
+  SECTION("planes that lead out of the region") {
+    call::cuMemcpy3D::Request planes{};
+    planes.source = {device, 0, 0, 0, 16, 1, CopySide::kDevice, 0};
+    planes.destination = {VGPU_STAGING_OFFSET, 0, 0, 0, 4096, 1u << 20, CopySide::kRegion, 0};
+    planes.extent = {16, 1, 3};
+    guest.publish<call::cuMemcpy3D>(planes, 0);
   }
   SECTION("an image, on a worker") {
     call::cuModuleLoadData::Request load{};

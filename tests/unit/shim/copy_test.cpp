@@ -235,7 +235,7 @@ TEST_CASE("rectangles with impossible pitches, arrays and nothing in them") {
   CHECK(cuMemcpy2D(&copy) == CUDA_ERROR_INVALID_VALUE);
   copy.srcPitch = 16;
   copy.dstMemoryType = CU_MEMORYTYPE_ARRAY;
-  CHECK(cuMemcpy2D(&copy) == CUDA_ERROR_NOT_SUPPORTED);
+  CHECK(cuMemcpy2D(&copy) == CUDA_ERROR_INVALID_HANDLE);
   copy.Height = 0;
   CHECK(cuMemcpy2D(&copy) == CUDA_SUCCESS);
   CHECK(cuMemcpy2D(nullptr) == CUDA_ERROR_INVALID_VALUE);

@@ -220,14 +220,21 @@ Answer FakeExecutor::answer_device_info(const Record& record) {
   return reply_with(call::vgpuDeviceInfo::Reply{sizeof info});
 }
 
-void FakeExecutor::copy_2d(const Record& record) {
-  const auto& r = record.as<call::cuMemcpy2DAsync>();  // the same fields as cuMemcpy2D
-  for (u64 row = 0; row < r.height; ++row) {
-    const u64 from = r.source + row * r.source_pitch;
-    const u64 to = r.destination + row * r.destination_pitch;
-    std::memcpy(r.destination_on_host ? region_ + to : device_memory(to),
-                r.source_on_host ? region_ + from : device_memory(from), r.width);
+std::byte* FakeExecutor::at_side(const protocol::CopySide& side, u64 row, u64 plane) {
+  using protocol::CopySide;
+  if (side.kind == CopySide::kArray) {
+    auto& [pitch, rows, bytes] = arrays_.at(side.base);
+    return bytes.data() + ((plane + side.z) * rows + row + side.y) * pitch + side.x;
   }
+  const u64 at = side.base + (plane * side.plane_rows + row) * side.pitch;
+  return side.kind == CopySide::kRegion ? region_ + at : device_memory(at);
+}
+
+void FakeExecutor::copy_box(const Record& record) {
+  const auto& r = record.as<call::cuMemcpy3DAsync>();  // the same fields as cuMemcpy3D
+  for (u64 plane = 0; plane < r.extent.depth; ++plane)
+    for (u64 row = 0; row < r.extent.height; ++row)
+      std::memcpy(at_side(r.destination, row, plane), at_side(r.source, row, plane), r.extent.width);
 }
 
 Answer FakeExecutor::respond(const Record& record) {
@@ -266,10 +273,17 @@ Answer FakeExecutor::respond(const Record& record) {
       std::memcpy(device_memory(static_cast<u64>(r.destination)), device_memory(static_cast<u64>(r.source)), r.bytes);
       return {};
     }
-    case call::cuMemcpy2D::number:
-    case call::cuMemcpy2DAsync::number:
-      copy_2d(record);
+    case call::cuMemcpy3D::number:
+    case call::cuMemcpy3DAsync::number:
+      copy_box(record);
       return {};
+    case call::cuArray3DCreate::number: {
+      const auto& r = record.as<call::cuArray3DCreate>();
+      const u64 pitch = r.shape.width * r.shape.channels * 4;  // the widest texel
+      const u64 rows = std::max<u64>(r.shape.height, 1);
+      arrays_[r.array.value] = {pitch, rows, std::vector<std::byte>(pitch * rows * std::max<u64>(r.shape.depth, 1))};
+      return {};
+    }
     case call::cuFuncGetAttribute::number: {
       const u32 attribute = record.as<call::cuFuncGetAttribute>().attribute;
       const int value = attribute == CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK           ? 512

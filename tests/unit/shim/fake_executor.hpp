@@ -98,7 +98,8 @@ class FakeExecutor {
   Answer respond(const Record& record);
   Answer answer_device_info(const Record& record);
   Answer allocate(u64 bytes);
-  void copy_2d(const Record& record);
+  std::byte* at_side(const protocol::CopySide& side, u64 row, u64 plane);
+  void copy_box(const Record& record);
 
   int memory_fd_ = -1;
   int doorbell_fd_ = -1;
@@ -115,6 +116,11 @@ class FakeExecutor {
 
   std::mutex memory_mutex_;
   std::map<u64, std::vector<std::byte>> memory_;
+  struct PretendedArray {
+    u64 pitch, rows;
+    std::vector<std::byte> bytes;
+  };
+  std::map<u64, PretendedArray> arrays_;  ///< by handle
   u64 next_address_ = u64{0x7000} << 32;
 
   std::atomic<bool> stop_{false};
