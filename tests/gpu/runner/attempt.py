@@ -32,21 +32,28 @@ class Unavailable(Exception):
     """The row cannot be run on this machine; the text says why."""
 
 
+def installed(module):
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package that is not there
+        return False
+
+
 def command_of(row, toolkit, options, work):
     """What to execute. Raises Unavailable."""
-    missing = [name for name in row.needs if importlib.util.find_spec(name) is None]
+    missing = [name for name in row.needs if not installed(name)]
     if missing:
         raise Unavailable(f"no {', '.join(missing)} here")
     if row.path.suffix == ".py":
         return [sys.executable, str(row.path)]
     if row.path.suffix != ".cu":
         return [str(row.path)]
+    if toolkit.nvcc:
+        return [str(toolkit.compiled(row, work))]
     built = options.build / "programs" / row.name
-    return [str(toolkit.compiled(row, work) if toolkit.nvcc else built)] if toolkit.nvcc or built.exists() else no_nvcc()
-
-
-def no_nvcc():
-    raise Unavailable("no nvcc here")
+    if not built.exists():
+        raise Unavailable("no nvcc here")
+    return [str(built)]
 
 
 def environment_of(row, side, toolkit, folder):

@@ -53,12 +53,17 @@ def compare_results(native, forwarded, native_folder, forwarded_folder):
 
 
 def tests_of(folder):
-    """Outcome of each test of a suite, by name."""
+    """Outcome of each test of a suite, by name; what has failed once has failed."""
     try:
         lines = (folder / "tests.txt").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
-    return {line.split(" ", 1)[1]: line.split(" ", 1)[0] for line in lines if " " in line}
+    tests = {}
+    for line in lines:
+        outcome, _, name = line.partition(" ")
+        if tests.get(name) != "failed":
+            tests[name] = outcome
+    return tests
 
 
 def counts(tests):

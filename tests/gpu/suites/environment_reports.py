@@ -1,4 +1,3 @@
-# needs: torch
 # about: what the frameworks say of the machine: torch.utils.collect_env, cupy.show_config, numba -s, jax, transformers env, ptxas
 import importlib.util
 import subprocess
@@ -10,7 +9,7 @@ REPORTS = {
     "torch": ["-m", "torch.utils.collect_env"],
     "cupy": ["-c", "import cupy; cupy.show_config()"],
     "numba": ["-m", "numba", "-s"],
-    "numba_cuda": ["-c", "from numba import cuda; assert cuda.detect()"],
+    "numba_cuda": ["-c", "import numba_names; from numba import cuda; assert cuda.detect()"],
     "jax": ["-c", "import jax; jax.print_environment_info(); assert jax.devices()[0].platform == 'gpu'"],
     "transformers": ["-c", "from transformers.commands.transformers_cli import main; import sys; sys.argv = ['t', 'env']; main()"],
     "triton": ["-c", "import triton; print(triton.runtime.driver.active.get_current_target(), "

@@ -2,7 +2,7 @@
 # seconds: 300
 # slots: 2
 # env: XLA_PYTHON_CLIENT_PREALLOCATE=false
-# about: JAX's own harnesses of its primitives (jax._src.internal_test_util): two of each primitive, compiled for the GPU
+# about: JAX's own harnesses of its primitives (jax._src.internal_test_util): four of each primitive, compiled for the GPU
 import collections
 import itertools
 
@@ -12,7 +12,7 @@ from jax._src.internal_test_util import test_harnesses
 from outcomes import attempt
 from results import give
 
-EACH = 2
+EACH = 4
 
 
 def run(harness, collected):

@@ -1,4 +1,4 @@
-# needs: numba_cuda pytest xdist
+# needs: numba_cuda
 # seconds: 240
 # slots: 2
 # about: numba.cuda.tests.cudadrv: its driver layer: contexts, memory, streams, events, linker, IPC

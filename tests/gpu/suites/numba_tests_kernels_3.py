@@ -1,4 +1,4 @@
-# needs: numba_cuda pytest xdist
+# needs: numba_cuda
 # seconds: 300
 # slots: 3
 # about: numba.cuda.tests.cudapy, files m to z

@@ -1,4 +1,4 @@
-# needs: numba_cuda pytest xdist
+# needs: numba_cuda
 # seconds: 240
 # slots: 2
 # about: numba.cuda.tests.nrt: its runtime on the device

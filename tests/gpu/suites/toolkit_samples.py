@@ -1,4 +1,3 @@
-# needs: torch
 # seconds: 300
 # slots: 3
 # about: samples that come with the toolkit: CUPTI's and Nsight Compute's, those of one source, compiled and run

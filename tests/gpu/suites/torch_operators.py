@@ -4,12 +4,14 @@
 # about: PyTorch's database of operators (torch.testing, OpInfo): sample inputs of each in float32, GPU compared with CPU
 import sys
 
+import stand_ins
 import torch
-import torch_expecttest
 from outcomes import attempt, record
 
-torch_expecttest.provide()
+stand_ins.provide_expecttest()
 sys.argv = sys.argv[:1]
+# Before the import, which forbids it.
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 from torch.testing._internal.common_methods_invocations import op_db  # noqa: E402
 
 SAMPLES = 2
@@ -35,7 +37,6 @@ def compare(operator):
                                            equal_nan=True)
 
 
-torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 for operator in op_db:
     name = f"{operator.name} {operator.variant_test_name}".strip()
     if operator.supports_dtype(torch.float32, "cuda") and operator.supports_dtype(torch.float32, "cpu"):

@@ -29,7 +29,7 @@ square = scipy.sparse.random(300, 300, 0.02, "csr", random_state=random) + scipy
 on_gpu = cupyx.scipy.sparse.csr_matrix(square)
 check("spsolve", cupyx.scipy.sparse.linalg.spsolve(on_gpu, y[:, 0]), scipy.sparse.linalg.spsolve(square.tocsc(), b[:, 0]), 1e-9)
 symmetric = (square + square.T).tocsr()
-solved = cupyx.scipy.sparse.linalg.cg(cupyx.scipy.sparse.csr_matrix(symmetric), y[:, 1], tol=1e-10)[0]
+solved = cupyx.scipy.sparse.linalg.cg(cupyx.scipy.sparse.csr_matrix(symmetric), y[:, 1], rtol=1e-10)[0]
 check("cg", symmetric @ solved.get(), b[:, 1], 1e-6)
 check("eigsh", cupy.sort(cupyx.scipy.sparse.linalg.eigsh(cupyx.scipy.sparse.csr_matrix(symmetric), 4, return_eigenvectors=False)),
       numpy.sort(scipy.sparse.linalg.eigsh(symmetric, 4, return_eigenvectors=False)), 1e-6)

@@ -2,6 +2,7 @@
 # about: Numba kernels: shared memory, atomics, cuda.reduce, device functions, vectorize, random numbers, cooperative groups
 import math
 
+import numba_names  # noqa: F401
 import numpy
 from numba import cuda, float32, vectorize
 from numba.cuda.random import create_xoroshiro128p_states, xoroshiro128p_uniform_float32

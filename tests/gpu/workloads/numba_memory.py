@@ -1,5 +1,6 @@
 # needs: numba numba_cuda
 # about: Numba's memory: to_device, pinned, mapped, managed, streams and events, views of CuPy and PyTorch arrays, cuda.synchronize
+import numba_names  # noqa: F401
 import numpy
 from numba import cuda
 from results import check, give

@@ -7,7 +7,7 @@ from results import check, give
 from torch.utils.cpp_extension import load_inline
 
 KERNEL = """
-__global__ void scale(const float* in, float* out, float factor, int count) {
+__global__ void scale(const float* in, float* out, double factor, int count) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < count) out[i] = in[i] * factor;
 }
