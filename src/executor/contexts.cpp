@@ -27,6 +27,13 @@ CUcontext Contexts::take(protocol::ContextHandle handle) noexcept {
   return native;
 }
 
+protocol::ContextHandle Contexts::handle_of(CUcontext native) const noexcept {
+  for (u32 i = 1; native != nullptr && i <= kMaxIndex; ++i)
+    if (entries_[i].native.load(std::memory_order_acquire) == native)
+      return protocol::ContextHandle::make(i, entries_[i].generation.load(std::memory_order_relaxed));
+  return {0};
+}
+
 void Contexts::primary_emptied(CUdevice device) noexcept {
   for (Entry& entry : entries_)
     if (entry.primary_of.load(std::memory_order_relaxed) == device)

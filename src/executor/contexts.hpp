@@ -25,6 +25,9 @@ class Contexts {
     return index <= kMaxIndex ? entries_[index].native.load(std::memory_order_acquire) : nullptr;
   }
 
+  /// The guest's handle for a context, or value 0. Any thread.
+  protocol::ContextHandle handle_of(CUcontext native) const noexcept;
+
   /// The objects of the device's primary context are gone, though its handle may come back. Any thread.
   void primary_emptied(CUdevice device) noexcept;
 

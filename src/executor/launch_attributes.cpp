@@ -9,10 +9,7 @@ using namespace protocol;
 static_assert(sizeof(CUlaunchAttribute) == sizeof(LaunchAttribute));
 static_assert(offsetof(CUlaunchAttribute, value) == offsetof(LaunchAttribute, value));
 
-namespace {
-
-/// Attributes whose values are numbers or device addresses: they mean the same here as in the guest.
-bool is_carried(u32 id) noexcept {
+bool is_carried_attribute(u32 id) noexcept {
   switch (id) {
     case CU_LAUNCH_ATTRIBUTE_IGNORE:
     case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
@@ -32,8 +29,6 @@ bool is_carried(u32 id) noexcept {
   }
 }
 
-}  // namespace
-
 CUresult LaunchAttributes::read(Invocation& in, u32 count, std::string_view call) {
   if (count > kMaxLaunchAttributes || in.tail.size() < count * sizeof(LaunchAttribute))
     return in.violate(VGPU_END_BAD_REQUEST, "count of attributes");
@@ -41,7 +36,7 @@ CUresult LaunchAttributes::read(Invocation& in, u32 count, std::string_view call
     LaunchAttribute attribute;
     std::memcpy(&attribute, in.tail.data() + i * sizeof attribute, sizeof attribute);
     if (attribute.zero != 0) return in.violate(VGPU_END_BAD_REQUEST, "a reserved field is not 0");
-    if (!is_carried(attribute.id)) {
+    if (!is_carried_attribute(attribute.id)) {
       in.session.count_unsupported(call);
       return CUDA_ERROR_NOT_SUPPORTED;
     }

@@ -6,6 +6,9 @@
 
 namespace vgpu::executor {
 
+/// True for attributes whose values are numbers or device addresses: they mean the same here as in the guest.
+bool is_carried_attribute(protocol::u32 id) noexcept;
+
 /// The launch attributes at the start of a record's tail, copied out of shared memory.
 class LaunchAttributes {
  public:

@@ -109,6 +109,13 @@ std::byte* Region::span(Offset offset, u64 bytes) const noexcept {
   return arena + (start - VGPU_ARENA_OFFSET);
 }
 
+bool Region::arena_offset(const void* address, Offset& offset) const noexcept {
+  const u64 at = reinterpret_cast<u64>(address) - arena_address();
+  if (!has_arena() || at >= arena_bytes()) return false;
+  offset = Offset{VGPU_ARENA_OFFSET + at};
+  return true;
+}
+
 bool Region::discard(Offset offset, u64 bytes) noexcept {
   if (in_vm()) return vm_arena_.discard(static_cast<u64>(offset) - VGPU_ARENA_OFFSET, bytes);
   return fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,

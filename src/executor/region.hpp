@@ -48,6 +48,9 @@ class Region {
   /// mapped arena. Any thread.
   std::byte* span(protocol::Offset offset, protocol::u64 bytes) const noexcept;
 
+  /// The offset of an address in the mapped arena; false if it lies elsewhere. Any thread.
+  bool arena_offset(const void* address, protocol::Offset& offset) const noexcept;
+
   /// Makes whole pages of the mapped arena read as zeros and gives their memory back. False: the kernel refused.
   bool discard(protocol::Offset offset, protocol::u64 bytes) noexcept;
 

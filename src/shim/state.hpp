@@ -7,6 +7,7 @@
 #include "shim/allocations.hpp"
 #include "shim/channel.hpp"
 #include "shim/host_memory.hpp"
+#include "shim/node_parameters.hpp"
 #include "shim/objects.hpp"
 #include "shim/staging.hpp"
 #include "shim/texture.hpp"
@@ -50,6 +51,7 @@ struct State {
   MipmappedArrayTable mipmapped_arrays;
   NumberedObjects<TextureObject> textures;
   NumberedObjects<SurfaceObject> surfaces;
+  NodeMemories graph_nodes;  ///< what programs got to see of their parameters
 
   Staging staging;
   Allocations allocations;

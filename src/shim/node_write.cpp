@@ -1,0 +1,214 @@
+#include <cstring>
+
+#include "common/cuda_names.hpp"
+#include "shim/copy.hpp"
+#include "shim/launch.hpp"
+#include "shim/node_parameters.hpp"
+#include "shim/refuse_as.hpp"
+
+namespace vgpu::shim {
+namespace {
+
+using namespace protocol;
+using Bytes = std::vector<std::byte>;
+
+template <typename T>
+void append(Bytes& out, const T& value) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(&value);
+  out.insert(out.end(), bytes, bytes + sizeof value);
+}
+
+unsigned name_index(std::string_view name) noexcept { return cuda_name_index(name).value_or(~0u); }
+
+/// 0 for the current context; false if the handle names none.
+bool context_handle(CUcontext context, ContextHandle& handle) noexcept {
+  handle = {reinterpret_cast<u64>(context)};
+  return context == nullptr || find_context(context) != nullptr;
+}
+
+CUresult write_kernel(const CUDA_KERNEL_NODE_PARAMS_v3& from, Bytes& out) {
+  // `kern` and `ctx` are only looked at without `func`, as cuda.h has it: the runtime gives all three.
+  KernelNode node{};
+  node.function.value = reinterpret_cast<u64>(from.func != nullptr ? static_cast<void*>(from.func) : from.kern);
+  if (node.function.value == 0) return CUDA_ERROR_INVALID_VALUE;
+  if (from.func == nullptr && !context_handle(from.ctx, node.context)) return CUDA_ERROR_INVALID_CONTEXT;
+  const Callable* callable = find_callable(node.function.value);
+  if (!callable) return CUDA_ERROR_INVALID_HANDLE;
+  Parameters parameters;
+  const CUresult result = parameters.read(*callable, from.kernelParams, from.extra);
+  if (result != CUDA_SUCCESS) return result;
+  node.grid_x = from.gridDimX;
+  node.grid_y = from.gridDimY;
+  node.grid_z = from.gridDimZ;
+  node.block_x = from.blockDimX;
+  node.block_y = from.blockDimY;
+  node.block_z = from.blockDimZ;
+  node.shared_bytes = from.sharedMemBytes;
+  node.parameter_bytes = parameters.bytes();
+  append(out, node);
+  const std::size_t at = out.size();
+  out.resize(at + node.parameter_bytes);
+  parameters.write(out.data() + at);
+  return CUDA_SUCCESS;
+}
+
+/// A side in host memory: pinned memory is named by its place in the region.
+CUresult name_host_side(CopyNodeSide& side, const CopyNode& node) {
+  const u64 pitch = side.pitch != 0 ? side.pitch : side.x + node.width;
+  const u64 rows = side.height != 0 ? side.height : side.y + node.height;
+  const u64 start = (side.z * rows + side.y) * pitch + side.x;
+  const u64 extent = node.width == 0 || node.height == 0 || node.depth == 0
+                         ? 0
+                         : ((node.depth - 1) * rows + node.height - 1) * pitch + node.width;
+  const auto* first = reinterpret_cast<const void*>(side.address + start);
+  if (!state().host_memory.contains(first, extent))
+    return refuse_as(name_index("cuGraphAddMemcpyNode"), "a graph's copy of pageable memory");
+  side.memory = CU_MEMORYTYPE_HOST;
+  side.address = static_cast<u64>(state().host_memory.offset(first)) - start;
+  return CUDA_SUCCESS;
+}
+
+CUresult write_side(CUmemorytype type, const void* host, CUdeviceptr device, CUarray array, CopyNodeSide& side,
+                    const CopyNode& node) {
+  switch (type) {
+    case CU_MEMORYTYPE_HOST:
+      side.address = reinterpret_cast<u64>(host);
+      return name_host_side(side, node);
+    case CU_MEMORYTYPE_UNIFIED:
+      side.address = device;
+      if (where(side.address, 1) != Where::device) return name_host_side(side, node);
+      side.memory = CU_MEMORYTYPE_DEVICE;
+      return CUDA_SUCCESS;
+    case CU_MEMORYTYPE_DEVICE:
+      side.address = device;
+      side.memory = CU_MEMORYTYPE_DEVICE;
+      return CUDA_SUCCESS;
+    case CU_MEMORYTYPE_ARRAY:
+      side.address = reinterpret_cast<u64>(array);
+      side.memory = CU_MEMORYTYPE_ARRAY;
+      return CUDA_SUCCESS;
+  }
+  return CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult write_copy(const CUDA_MEMCPY_NODE_PARAMS& from, Bytes& out) {
+  if (from.flags != 0 || from.reserved != 0) return CUDA_ERROR_INVALID_VALUE;
+  const CUDA_MEMCPY3D& copy = from.copyParams;
+  CopyNode node{};
+  if (!context_handle(from.copyCtx, node.context)) return CUDA_ERROR_INVALID_CONTEXT;
+  node.width = copy.WidthInBytes;
+  node.height = copy.Height;
+  node.depth = copy.Depth;
+  node.source = {copy.srcXInBytes, copy.srcY, copy.srcZ, copy.srcLOD, 0, copy.srcPitch, copy.srcHeight, 0, 0};
+  node.destination = {copy.dstXInBytes, copy.dstY, copy.dstZ, copy.dstLOD, 0, copy.dstPitch, copy.dstHeight, 0, 0};
+  CUresult result = write_side(copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcArray, node.source, node);
+  if (result != CUDA_SUCCESS) return result;
+  result = write_side(copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstArray, node.destination, node);
+  if (result == CUDA_SUCCESS) append(out, node);
+  return result;
+}
+
+CUresult write_fill(const CUDA_MEMSET_NODE_PARAMS_v2& from, Bytes& out) {
+  FillNode node{Pointer{from.dst}, from.pitch, from.width, from.height, from.value, from.elementSize, {0}};
+  if (!context_handle(from.ctx, node.context)) return CUDA_ERROR_INVALID_CONTEXT;
+  append(out, node);
+  return CUDA_SUCCESS;
+}
+
+CUresult write_allocation(const CUDA_MEM_ALLOC_NODE_PARAMS_v2& from, Bytes& out) {
+  if (from.accessDescCount > kMaxNodeAccesses || (from.accessDescCount != 0 && from.accessDescs == nullptr))
+    return CUDA_ERROR_INVALID_VALUE;
+  if (from.poolProps.handleTypes != CU_MEM_HANDLE_TYPE_NONE) return CUDA_ERROR_NOT_SUPPORTED;
+  append(out,
+         AllocationNode{from.bytesize, Pointer{0}, from.poolProps.maxSize, static_cast<u32>(from.poolProps.allocType),
+                        static_cast<u32>(from.poolProps.handleTypes), static_cast<u32>(from.poolProps.location.type),
+                        from.poolProps.location.id, from.poolProps.usage, static_cast<u32>(from.accessDescCount)});
+  for (std::size_t i = 0; i < from.accessDescCount; ++i) {
+    const CUmemAccessDesc& access = from.accessDescs[i];
+    append(out,
+           NodeAccess{static_cast<u32>(access.location.type), access.location.id, static_cast<u32>(access.flags), 0});
+  }
+  return CUDA_SUCCESS;
+}
+
+NodeMemoryOperation operation_of(const CUstreamBatchMemOpParams& from) noexcept {
+  switch (from.operation) {
+    case CU_STREAM_MEM_OP_WAIT_VALUE_32:
+    case CU_STREAM_MEM_OP_WAIT_VALUE_64:
+    case CU_STREAM_MEM_OP_WRITE_VALUE_32:
+    case CU_STREAM_MEM_OP_WRITE_VALUE_64: {
+      const bool wide =
+          from.operation == CU_STREAM_MEM_OP_WAIT_VALUE_64 || from.operation == CU_STREAM_MEM_OP_WRITE_VALUE_64;
+      const auto& it = from.waitValue;  // a write's fields lie in the same places
+      return {static_cast<u32>(from.operation), it.flags, Pointer{it.address}, wide ? it.value64 : it.value};
+    }
+    default:
+      return {static_cast<u32>(from.operation), from.memoryBarrier.flags, Pointer{0}, 0};
+  }
+}
+
+CUresult write_operations(const CUDA_BATCH_MEM_OP_NODE_PARAMS_v2& from, Bytes& out) {
+  if (from.count > kMaxNodeMemoryOperations || (from.count != 0 && from.paramArray == nullptr))
+    return CUDA_ERROR_INVALID_VALUE;
+  MemoryOperationsNode node{{0}, from.flags, from.count};
+  if (!context_handle(from.ctx, node.context)) return CUDA_ERROR_INVALID_CONTEXT;
+  append(out, node);
+  for (unsigned i = 0; i < from.count; ++i) append(out, operation_of(from.paramArray[i]));
+  return CUDA_SUCCESS;
+}
+
+CUresult write_conditional(const CUDA_CONDITIONAL_NODE_PARAMS& from, Bytes& out) {
+  if (from.size > kMaxConditionalBodies) return CUDA_ERROR_INVALID_VALUE;
+  ConditionalNode node{from.handle, {0}, static_cast<u32>(from.type), from.size};
+  if (!context_handle(from.ctx, node.context)) return CUDA_ERROR_INVALID_CONTEXT;
+  append(out, node);
+  return CUDA_SUCCESS;
+}
+
+CUresult write_event(CUevent event, Bytes& out) {
+  const EventNode node{{reinterpret_cast<u64>(event)}};
+  if (!state().events.find(node.event.value)) return CUDA_ERROR_INVALID_HANDLE;
+  append(out, node);
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+CUresult write_node(const CUgraphNodeParams& from, std::vector<std::byte>& out) {
+  if (from.reserved0[0] != 0 || from.reserved0[1] != 0 || from.reserved0[2] != 0 || from.reserved2 != 0)
+    return CUDA_ERROR_INVALID_VALUE;
+  switch (from.type) {
+    case CU_GRAPH_NODE_TYPE_KERNEL:
+      return write_kernel(from.kernel, out);
+    case CU_GRAPH_NODE_TYPE_MEMCPY:
+      return write_copy(from.memcpy, out);
+    case CU_GRAPH_NODE_TYPE_MEMSET:
+      return write_fill(from.memset, out);
+    case CU_GRAPH_NODE_TYPE_HOST:
+      return CUDA_ERROR_NOT_SUPPORTED;
+    case CU_GRAPH_NODE_TYPE_GRAPH:
+      append(out, ChildNode{{reinterpret_cast<u64>(from.graph.graph)}, static_cast<u32>(from.graph.ownership), 0});
+      return CUDA_SUCCESS;
+    case CU_GRAPH_NODE_TYPE_EMPTY:
+      return CUDA_SUCCESS;
+    case CU_GRAPH_NODE_TYPE_WAIT_EVENT:
+      return write_event(from.eventWait.event, out);
+    case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
+      return write_event(from.eventRecord.event, out);
+    case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
+      return write_allocation(from.alloc, out);
+    case CU_GRAPH_NODE_TYPE_MEM_FREE:
+      append(out, FreeNode{Pointer{from.free.dptr}});
+      return CUDA_SUCCESS;
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
+      return write_operations(from.memOp, out);
+    case CU_GRAPH_NODE_TYPE_CONDITIONAL:
+      return write_conditional(from.conditional, out);
+    case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL:
+    case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT:
+      return refuse_as(name_index("cuGraphAddNode_v2"), "a graph node of external semaphores");
+  }
+  return CUDA_ERROR_INVALID_VALUE;
+}
+
+}  // namespace vgpu::shim
