@@ -2,6 +2,7 @@
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 from outcomes import record
 
@@ -11,11 +12,12 @@ REPORTS = {
     "numba": ["-m", "numba", "-s"],
     "numba_cuda": ["-c", "import numba_names; from numba import cuda; assert cuda.detect()"],
     "jax": ["-c", "import jax; jax.print_environment_info(); assert jax.devices()[0].platform == 'gpu'"],
-    "transformers": ["-c", "from transformers.commands.transformers_cli import main; import sys; sys.argv = ['t', 'env']; main()"],
+    "transformers": [str(Path(sys.executable).with_name("transformers")), "env"],
     "triton": ["-c", "import triton; print(triton.runtime.driver.active.get_current_target(), "
                      "triton.runtime.driver.active.utils.get_device_properties(0))"],
     "accelerate": ["-m", "accelerate.commands.accelerate_cli", "env"],
-    "pynvml": ["-c", "import pynvml; pynvml.nvmlInit(); print(pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(0)))"],
+    "pynvml": ["-c", "import pynvml as nvml; nvml.nvmlInit(); "
+                     "print(nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(0)))"],
 }
 for name, command in REPORTS.items():
     if importlib.util.find_spec(name) is None:

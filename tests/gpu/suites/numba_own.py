@@ -12,7 +12,7 @@ import numba_names  # noqa: F401
 import stand_ins
 from outcomes import Recorder, record
 
-MODULE_SECONDS = 100
+MODULE_SECONDS = 180
 
 
 def run_module(name):
@@ -25,8 +25,8 @@ def run_module(name):
 def run_process(name):
     """What is wrong with the process, or nothing: failed tests are recorded by themselves."""
     try:
-        done = subprocess.run([sys.executable, __file__, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-                              timeout=MODULE_SECONDS, text=True, errors="replace")
+        done = subprocess.run([sys.executable, __file__, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              check=False, timeout=MODULE_SECONDS, text=True, errors="replace")
     except subprocess.TimeoutExpired as late:
         return name, f"not done in {MODULE_SECONDS} s", str(late.stdout)[-1500:]
     if done.returncode < 0:

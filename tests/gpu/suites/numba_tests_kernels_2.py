@@ -1,7 +1,7 @@
 # needs: numba_cuda
 # seconds: 300
 # slots: 3
-# about: numba.cuda.tests.cudapy, files d to l
+# about: numba.cuda.tests.cudapy, files b-c
 import numba_own
 
-numba_own.run("cudapy", "test_[d-l]*.py", workers=3)
+numba_own.run("cudapy", "test_[b-c]*.py", workers=3)

@@ -1,4 +1,5 @@
-"""Stand in for packages that frameworks' test helpers import and that need not be there: a test that uses one is skipped."""
+"""Stand in for packages that frameworks' test helpers import and that need not be there; a test that uses one is
+skipped."""
 
 import importlib.util
 import sys
@@ -13,9 +14,14 @@ class Missing:
 
 def stand_in(name, **attributes):
     """A module `name`; what else is looked up in it is Missing."""
+    def look_up(attribute):
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        return Missing
+
     module = types.ModuleType(name)
     module.__path__ = []
-    module.__getattr__ = lambda _: Missing
+    module.__getattr__ = look_up
     vars(module).update(attributes)
     sys.modules[name] = module
 
