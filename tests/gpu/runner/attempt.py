@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 
 from . import rows
-from .daemon import NotReady
+from .daemon import FAULTS, UNSUPPORTED, NotReady
 
 
 @dataclass
@@ -18,6 +18,7 @@ class Attempt:
     seconds: float = 0.0
     output: str = ""
     refused: dict = field(default_factory=dict)
+    faults: dict = field(default_factory=dict)
 
     @property
     def ok(self):
@@ -26,6 +27,22 @@ class Attempt:
     def last_lines(self, count=6):
         lines = [line for line in self.output.splitlines() if line.strip()]
         return [line[:300] for line in lines[-count:]]
+
+
+running = set()
+
+
+def end_all():
+    """Ends what execute() runs meanwhile, with all that it started."""
+    for process in list(running):
+        kill_group(process)
+
+
+def kill_group(process):
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 class Unavailable(Exception):
@@ -80,17 +97,16 @@ def execute(row, side, command, environment, out):
     with open(out, "wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                    env=environment, cwd=environment["TMPDIR"], start_new_session=True)
+        running.add(process)
         try:
             code = process.wait(row.seconds)
         except subprocess.TimeoutExpired:
             code = None
         finally:
             # What the row left behind: workers of loaders and compilers.
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            kill_group(process)
             process.wait()
+            running.discard(process)
     seconds = time.monotonic() - begin
     if code is None:
         outcome = f"not done in {row.seconds} s"
@@ -123,7 +139,7 @@ def run_side(row, side, context):
 def run_forwarded(row, command, environment, out, context):
     options = context.options
     with context.daemon() as daemon:
-        before = daemon.refused()
+        before = [daemon.counted(pattern) for pattern in (UNSUPPORTED, FAULTS)]
         through = [str(options.build / "bin/vgpu-run"), "--socket", str(daemon.socket), "--vm-id", "111", "--pool", "A"]
         attempt = execute(row, "forwarded", through + command, environment, out)
         if not daemon.alive():
@@ -131,7 +147,7 @@ def run_forwarded(row, command, environment, out, context):
             return attempt
         if not daemon.wait_idle() and attempt.ok:
             attempt.outcome = "its session stays open"
-        after = daemon.refused()
-        attempt.refused = {name: count - before.get(name, 0) for name, count in after.items()
-                           if count > before.get(name, 0)}
+        attempt.refused, attempt.faults = (
+            {name: count - earlier.get(name, 0) for name, count in daemon.counted(pattern).items()
+             if count > earlier.get(name, 0)} for pattern, earlier in zip((UNSUPPORTED, FAULTS), before))
         return attempt

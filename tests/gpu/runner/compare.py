@@ -17,7 +17,8 @@ def results_of(attempt):
 
 
 def difference(native, forwarded):
-    """The largest difference of two arrays' elements over the largest element; None where their shapes or types differ."""
+    """The largest difference of two arrays' elements over the largest element; None where shapes, types or what is
+    finite differ."""
     a, b = (numpy.load(path, allow_pickle=False) for path in (native, forwarded))
     if a.shape != b.shape or a.dtype != b.dtype:
         return None
@@ -83,4 +84,4 @@ def compare_lines(native, forwarded):
             for attempt in (native, forwarded))
     if a != b:
         return False, "its `same:` lines differ"
-    return True, f"{len(a)} lines equal" if a else "its own check"
+    return True, f"{len(a)} `same:` lines equal" if a else "its own check"

@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 import waiting  # noqa: E402
 
 UNSUPPORTED = re.compile(r'^vgpu_unsupported_calls_total\{call="([^"]+)"\} (\d+)', re.M)
+FAULTS = re.compile(r'^vgpu_faults_total\{[^}]*reason="([^"]+)"[^}]*\} (\d+)', re.M)
 SESSIONS = re.compile(r"^vgpu_sessions\{[^}]*\} (\d+)", re.M)
 
 
@@ -35,7 +36,7 @@ class Daemon:
         environment = dict(os.environ)
         if options.libs:
             environment["LD_LIBRARY_PATH"] = f"{options.libs}:{environment.get('LD_LIBRARY_PATH', '')}"
-        with open(self.log_path, "ab") as log:
+        with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [options.build / "bin/vgpud", "--socket", self.socket, "--metrics", f"127.0.0.1:{self.port}", "--gpu",
                  options.gpu, "--log-level", "debug" if options.debug_log else "info"],
@@ -61,9 +62,12 @@ class Daemon:
         except OSError:
             return False
 
-    def refused(self):
-        """Counts of refused calls by name, of all sessions so far."""
-        return {name: int(count) for name, count in UNSUPPORTED.findall(self.scrape())}
+    def counted(self, pattern):
+        """What UNSUPPORTED or FAULTS finds by name, of all sessions so far."""
+        counts = {}
+        for name, count in pattern.findall(self.scrape()):
+            counts[name] = counts.get(name, 0) + int(count)
+        return counts
 
     def idle(self):
         return sum(map(int, SESSIONS.findall(self.scrape()))) == 0

@@ -68,10 +68,12 @@ class Finished:
         """Why it is not as it should be: the last lines of the side that failed, the tests that were lost."""
         lines = []
         for name, attempt in (("native", self.native), ("forwarded", self.forwarded)):
-            if attempt and not attempt.ok and attempt.seconds and (self.failed or name == "native"):
+            if attempt and not attempt.ok and attempt.seconds:
                 lines += [f"{name}: {line}" for line in attempt.last_lines()]
             elif attempt and not attempt.ok:
                 lines += [f"{name}: {line}" for line in attempt.outcome.splitlines()[1:8]]
+        if self.forwarded and self.forwarded.faults and (self.failed or not self.forwarded.ok):
+            lines += [f"vgpud counted a fault: {reason}" for reason in sorted(self.forwarded.faults)]
         return lines + [f"passes natively only: {name}" for name in self.lost[:40]]
 
 
@@ -102,16 +104,18 @@ def markdown(all_finished, options):
              f"Made by `tests/gpu/run --markdown docs/frameworks.md` on {time.strftime('%Y-%m-%d', time.gmtime())}; "
              "not edited by hand.", ""]
     lines += [f"- {text}" for text in describe()]
-    lines += ["", f"{summary(all_finished)}. Each row runs the same file natively and through `vgpu-run`, in processes "
-              f"of their own with the same seed, {options.jobs} at a time, so its seconds are no measure of speed. *Same* "
-              "is `equal` where all bytes of all results are, else within the tolerance that the workload names. "
-              "*Refused* names the calls that vgpud counted in `vgpu_unsupported_calls_total` during the row.", ""]
+    lines += ["", f"{summary(all_finished)}.", "",
+              "Each row runs the same file natively and through `vgpu-run`, in processes of their own with the same "
+              f"seed, {options.jobs} at a time, so its seconds are no measure of speed. *Same* is `equal` where all "
+              "bytes of all results are, else within the tolerance that the workload names. *Refused calls* are those "
+              "that vgpud counted in `vgpu_unsupported_calls_total` during the row.", ""]
     titles = {"workload": "Workloads", "suite": "Frameworks' own checks and tests", "program": "CUDA programs"}
     for kind, title in titles.items():
         chosen = [item for item in all_finished if item.row.kind == kind]
         if not chosen:
             continue
-        lines += [f"## {title}", "", "| row | what | native | forwarded | same | refused calls | native s | forwarded s |",
+        lines += [f"## {title}", "",
+                  "| row | what | native | forwarded | same | refused calls | native s | forwarded s |",
                   "|---|---|---|---|---|---|---:|---:|"]
         for item in chosen:
             values = [item.row.name, item.row.about, item.side(0), item.side(1), item.verdict(), item.refused(),

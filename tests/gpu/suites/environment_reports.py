@@ -1,4 +1,4 @@
-# about: what the frameworks say of the machine: torch.utils.collect_env, cupy.show_config, numba -s, jax, transformers env, ptxas
+# about: what the frameworks say of the machine: collect_env, cupy.show_config, numba -s, jax, transformers env, NVML
 import importlib.util
 import subprocess
 import sys

@@ -2,7 +2,7 @@
 # seconds: 300
 # slots: 2
 # env: XLA_PYTHON_CLIENT_PREALLOCATE=false
-# about: JAX's own harnesses of its primitives (jax._src.internal_test_util): four of each primitive, compiled for the GPU
+# about: JAX's own harnesses (jax._src.internal_test_util): four of each primitive, compiled for the GPU
 import collections
 import itertools
 

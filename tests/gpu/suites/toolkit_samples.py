@@ -13,7 +13,8 @@ from outcomes import record
 nvcc = Path(shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc").resolve()
 toolkit = nvcc.parent.parent
 folders = [toolkit / "extras/CUPTI/samples", *Path("/opt/nvidia/nsight-compute").glob("*/extras/samples")]
-sources = [path for folder in folders for path in sorted(folder.glob("*/*.cu")) if len(list(path.parent.glob("*.c*"))) == 1]
+sources = [path for folder in folders for path in sorted(folder.glob("*/*.cu"))
+           if len(list(path.parent.glob("*.c*"))) == 1]
 work = Path(tempfile.mkdtemp())
 
 
@@ -21,16 +22,17 @@ def run(source):
     name = f"{source.parent.name}/{source.name}"
     program = work / name.replace("/", "-").removesuffix(".cu")
     includes = ["-I", toolkit / "extras/CUPTI/include", "-I", source.parents[1] / "common"]
-    built = subprocess.run([nvcc, source, "-o", program, *includes, "-L", toolkit / "lib64", "-lcuda", "-lcupti"], text=True,
-                           capture_output=True, check=False)
+    built = subprocess.run([nvcc, source, "-o", program, *includes, "-L", toolkit / "lib64", "-lcuda", "-lcupti"],
+                           text=True, capture_output=True, check=False)
     if built.returncode:
         return "skipped", name, "not compiled: " + built.stderr[-500:]
     try:
-        done = subprocess.run(["env", f"LD_LIBRARY_PATH={guest_path()}", program], capture_output=True, text=True, check=False,
-                              timeout=60, errors="replace")
+        done = subprocess.run([program], env=os.environ | {"LD_LIBRARY_PATH": guest_path()}, capture_output=True,
+                              text=True, check=False, timeout=60, errors="replace")
     except subprocess.TimeoutExpired:
         return "failed", name, "not done in 60 s"
-    return "passed" if done.returncode == 0 else "failed", name, f"exit {done.returncode}\n{(done.stdout + done.stderr)[-600:]}"
+    text = f"exit {done.returncode}\n{(done.stdout + done.stderr)[-600:]}"
+    return "passed" if done.returncode == 0 else "failed", name, text
 
 
 def guest_path():

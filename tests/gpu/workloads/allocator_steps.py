@@ -1,4 +1,4 @@
-"""Allocations that grow, shrink and cross streams, the same for each way PyTorch has to get memory; no row of its own."""
+"""Allocations that grow, shrink and cross streams, for each way PyTorch has to get memory; no row of its own."""
 
 import torch
 from results import check, give

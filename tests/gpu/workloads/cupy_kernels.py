@@ -1,5 +1,5 @@
 # needs: cupy
-# about: CuPy RawKernel, RawModule with constants, textures, ElementwiseKernel, ReductionKernel, fusion, jit.rawkernel, nvcc
+# about: CuPy RawKernel, RawModule with constants, texture, ElementwiseKernel, ReductionKernel, fusion, jit, nvcc
 import cupy
 import numpy
 from cupyx import jit
@@ -35,7 +35,7 @@ twice = module.get_function("twice<int>")
 numbers = cupy.arange(100, dtype="i")
 twice((1,), (128,), (numbers, 100))
 check("template", numbers, numpy.arange(100) * 2, 0)
-table = cupy.ndarray(16, "f", module.get_global("table")) if "table" in SOURCE else None
+table = cupy.ndarray(16, "f", module.get_global("table"))
 table[...] = cupy.arange(16, dtype="f") / 16
 module.get_function("polynomial")((16,), (256,), (x, y, 4096))
 check("constants", y, sum(k / 16 * a.astype("d") ** k for k in range(16)), 1e-5)
@@ -80,8 +80,8 @@ sampling = cupy.cuda.texture.TextureDescriptor((runtime.cudaAddressModeClamp,) *
                                                runtime.cudaReadModeElementType)
 texture = cupy.cuda.texture.TextureObject(resource, sampling)
 fetch = cupy.RawKernel('extern "C" __global__ void fetch(cudaTextureObject_t t, float* out) {'
-                       "int i = threadIdx.x + blockIdx.x * blockDim.x; out[i] = tex2D<float>(t, i % 64 + .5f, i / 64 + .5f); }",
-                       "fetch")
+                       "int i = threadIdx.x + blockIdx.x * blockDim.x;"
+                       "out[i] = tex2D<float>(t, i % 64 + .5f, i / 64 + .5f); }", "fetch")
 fetch((16,), (256,), (texture, y))
 check("texture", y, a, 0)
 

@@ -29,11 +29,12 @@ def run():
         square = x[:200, :200]
         check("solve", square @ jnp.linalg.solve(square, x[:200, :3]), x[:200, :3], 1e-2)
         check("svd", jnp.linalg.svd(x, compute_uv=False), numpy.linalg.svd(host, compute_uv=False), 1e-4)
-        check("eigh", jnp.linalg.eigh(square + square.T)[0], numpy.linalg.eigvalsh(host[:200, :200] + host[:200, :200].T), 1e-4)
+        symmetric = host[:200, :200] + host[:200, :200].T
+        check("eigh", jnp.linalg.eigh(square + square.T)[0], numpy.linalg.eigvalsh(symmetric), 1e-4)
         give("cholesky", jnp.linalg.cholesky(x.T @ x + jnp.eye(384)), 1e-4)
     check("fft", jnp.fft.fft2(x), numpy.fft.fft2(host), 1e-5)
-    convolved = jax.lax.conv_general_dilated(x.reshape(4, 3, 128, 128), x[:27, :].reshape(-1)[:24 * 27].reshape(24, 3, 3, 3),
-                                             (1, 1), "SAME")
+    weights = x[:27, :].reshape(-1)[:24 * 27].reshape(24, 3, 3, 3)
+    convolved = jax.lax.conv_general_dilated(x.reshape(4, 3, 128, 128), weights, (1, 1), "SAME")
     give("convolution", convolved, 2e-3)
     bf16 = x.astype(jnp.bfloat16)
     give("bf16", (bf16 @ bf16.T).astype(jnp.float32), 1e-2)

@@ -1,5 +1,5 @@
 # needs: numba numba_cuda
-# about: Numba kernels: shared memory, atomics, cuda.reduce, device functions, vectorize, random numbers, cooperative groups
+# about: Numba kernels: shared memory, atomics, cuda.reduce, device functions, vectorize, random numbers, grid sync
 import math
 
 import numba_names  # noqa: F401

@@ -1,5 +1,5 @@
 # needs: numba numba_cuda
-# about: Numba's memory: to_device, pinned, mapped, managed, streams and events, views of CuPy and PyTorch arrays, cuda.synchronize
+# about: Numba's memory: to_device, pinned, mapped, managed, streams and events, a view of a PyTorch tensor
 import numba_names  # noqa: F401
 import numpy
 from numba import cuda

@@ -1,5 +1,5 @@
-"""Gives NumPy back the names that it has dropped and that an older Numba still looks up as it is imported; no row of its
-own. Without them Numba works neither natively nor forwarded on a machine with both."""
+"""Gives NumPy back the names that it has dropped and that an older Numba still looks up as it is imported; no row of
+its own. Without them Numba works neither natively nor forwarded on a machine with both."""
 
 import numpy
 

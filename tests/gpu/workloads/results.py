@@ -1,5 +1,5 @@
-"""What a workload's results go through: give() keeps an array for the comparison of the two sides, check() compares with
-a reference here and now."""
+"""What a workload's results go through: give() keeps an array for the comparison of the two sides, check() compares
+with a reference here and now."""
 
 import os
 import sys
@@ -34,6 +34,7 @@ def check(name, got, wanted, tolerance):
     got, wanted = (to_numpy(values).astype(numpy.complex128) for values in (got, wanted))
     apart = numpy.abs(got - wanted).max() / max(numpy.abs(wanted).max(), 1e-30) if got.size else 0.0
     if got.shape != wanted.shape or not apart <= tolerance:
-        print(f"FAILED: {name}: {apart:.2e} from the reference, more than {tolerance:.1e}; shapes {got.shape}, {wanted.shape}")
+        print(f"FAILED: {name}: {apart:.2e} from the reference, more than {tolerance:.1e}")
+        print(f"shapes {got.shape}, {wanted.shape}")
         sys.exit(1)
     print(f"{name}: {apart:.1e} from the reference")

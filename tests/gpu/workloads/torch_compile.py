@@ -2,7 +2,7 @@
 # seconds: 180
 # slots: 2
 # env: TORCHINDUCTOR_COMPILE_THREADS=4
-# about: torch.compile with Triton kernels: pointwise, reduction, attention, training; mode reduce-overhead (CUDA graphs)
+# about: torch.compile with Triton kernels: pointwise, reduction, training, dynamic shapes; with CUDA graphs
 import torch
 from results import check, give
 from torch import nn
@@ -29,7 +29,8 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 step = torch.compile(lambda batch, target: nn.functional.cross_entropy(model(batch), target))
 losses = []
 for _ in range(20):
-    batch, target = torch.randn(64, 64, generator=generator).cuda(), torch.randint(0, 16, (64,), generator=generator).cuda()
+    batch = torch.randn(64, 64, generator=generator).cuda()
+    target = torch.randint(0, 16, (64,), generator=generator).cuda()
     loss = step(batch, target)
     optimizer.zero_grad()
     loss.backward()

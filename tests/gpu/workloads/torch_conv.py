@@ -1,5 +1,5 @@
 # needs: torch
-# about: cuDNN convolutions in 1, 2 and 3 dimensions, grouped and transposed, forward and backward; batch norm, pooling, RNN
+# about: cuDNN convolutions in 1 to 3 dimensions, grouped, transposed, forward and backward; batch norm, pooling, RNN
 import torch
 from results import check, give
 

@@ -1,7 +1,7 @@
 # needs: torch
 # seconds: 240
 # slots: 2
-# about: a C++/CUDA extension that torch.utils.cpp_extension compiles with nvcc; torch.cuda._compile_kernel (NVRTC); TorchScript
+# about: a C++/CUDA extension compiled by torch.utils.cpp_extension, a kernel compiled by NVRTC, TorchScript
 import torch
 from results import check, give
 from torch.utils.cpp_extension import load_inline

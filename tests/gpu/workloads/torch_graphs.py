@@ -1,5 +1,5 @@
 # needs: torch
-# about: CUDA graphs: capture and replay, private pools, make_graphed_callables, a captured training step, random numbers
+# about: CUDA graphs: capture, replay, private pools, make_graphed_callables, a captured training step, random numbers
 import torch
 from results import check, give
 from torch import nn

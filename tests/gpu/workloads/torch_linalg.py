@@ -1,5 +1,5 @@
 # needs: torch
-# about: torch.linalg through cuSOLVER, cuBLAS and MAGMA: solve, Cholesky, QR, LU, SVD, eigenvalues, inverse, least squares
+# about: torch.linalg through cuSOLVER and cuBLAS: solve, Cholesky, QR, LU, SVD, eigenvalues, inverse, least squares
 import torch
 from results import check, give
 

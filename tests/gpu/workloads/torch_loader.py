@@ -1,6 +1,6 @@
 # needs: torch
 # slots: 2
-# about: DataLoader with worker processes and pinned memory, copies that overlap; a process started by spawn that uses CUDA
+# about: DataLoader with worker processes and pinned memory, copies that overlap; a spawned process that uses CUDA
 import torch
 from results import check, give
 from torch.utils.data import DataLoader, Dataset

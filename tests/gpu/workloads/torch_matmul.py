@@ -12,7 +12,7 @@ SIZES = [(16, 16, 16), (33, 65, 127), (256, 256, 256), (1024, 512, 768), (2048, 
 
 def inputs(rows, inner, columns):
     generator = torch.Generator().manual_seed(rows * 31 + inner * 7 + columns)
-    return (torch.rand(rows, inner, generator=generator) * 2 - 1, torch.rand(inner, columns, generator=generator) * 2 - 1)
+    return [torch.rand(shape, generator=generator) * 2 - 1 for shape in ((rows, inner), (inner, columns))]
 
 
 def main():

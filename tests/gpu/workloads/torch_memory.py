@@ -1,5 +1,5 @@
 # needs: torch
-# about: the caching allocator: statistics, snapshots, limits, out of memory and recovery, memory pools, history, IPC refused
+# about: the caching allocator: statistics, snapshots, limits, out of memory and recovery, memory pools, history
 import torch
 from results import check, give
 

@@ -1,5 +1,5 @@
 # needs: torch
-# about: random numbers of every distribution, sorting, scans, reductions, indexing, scatter, unique (CUB), interpolation, CTC
+# about: random numbers of every distribution, sorting, scans, reductions, indexing, unique (CUB), interpolation
 import torch
 import torch.nn.functional as functional
 from results import check, give
@@ -21,7 +21,8 @@ for name, values in {
 x = torch.randn(200_000, generator=torch.Generator().manual_seed(97))
 y = x.cuda()
 for name, call in {
-    "sort": lambda v: v.sort().values, "argsort": lambda v: v.argsort(stable=True), "topk": lambda v: v.topk(100).values,
+    "sort": lambda v: v.sort().values, "argsort": lambda v: v.argsort(stable=True),
+    "topk": lambda v: v.topk(100).values,
     "cumsum": lambda v: v.double().cumsum(0), "unique": lambda v: (v * 50).round().unique(), "median": torch.median,
     "histc": lambda v: v.histc(64, -3, 3), "nonzero": lambda v: (v > 2).nonzero(), "var": torch.var,
     "scatter": lambda v: torch.zeros(100, dtype=torch.float64, device=v.device).index_add_(
@@ -29,7 +30,8 @@ for name, call in {
     "interpolate": lambda v: functional.interpolate(v.view(1, 2, 250, 400), scale_factor=1.5, mode="bilinear"),
     "grid": lambda v: functional.grid_sample(v[:20_000].view(1, 2, 100, 100), v[:5000].view(1, 50, 50, 2).tanh(),
                                              align_corners=False),
-    "kthvalue": lambda v: v.kthvalue(500).values, "searchsorted": lambda v: torch.searchsorted(v[:1000].sort().values, v),
+    "kthvalue": lambda v: v.kthvalue(500).values,
+    "searchsorted": lambda v: torch.searchsorted(v[:1000].sort().values, v),
 }.items():
     got = call(y)
     check(name, got, call(x), 1e-4)

@@ -1,5 +1,5 @@
 # needs: torch
-# about: sparse COO, CSR, BSR through cuSPARSE: products, conversions, addition, gradients; 2:4 structured through cuSPARSELt
+# about: sparse COO, CSR, BSR through cuSPARSE: products, conversions, gradients; 2:4 structured through cuSPARSELt
 import warnings
 
 import torch
@@ -10,7 +10,8 @@ generator = torch.Generator().manual_seed(79)
 dense = torch.randn(300, 200, generator=generator) * (torch.rand(300, 200, generator=generator) < 0.05)
 other = torch.randn(200, 40, generator=generator)
 wanted = dense.double() @ other.double()
-for name, convert in {"coo": torch.Tensor.to_sparse, "csr": torch.Tensor.to_sparse_csr, "csc": torch.Tensor.to_sparse_csc,
+for name, convert in {"coo": torch.Tensor.to_sparse, "csr": torch.Tensor.to_sparse_csr,
+                      "csc": torch.Tensor.to_sparse_csc,
                       "bsr": lambda value: value.to_sparse_bsr((20, 20))}.items():
     matrix = convert(dense.cuda())
     check(f"{name}-dense", matrix.to_dense(), dense, 0)

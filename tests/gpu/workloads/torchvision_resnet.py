@@ -1,5 +1,5 @@
 # needs: torch torchvision
-# about: torchvision: ResNet-18 training in channels-last with autocast, detection operators (NMS, RoI align), transforms
+# about: torchvision: ResNet-18 training in channels-last with autocast, detection operators (NMS, RoI), transforms
 import torch
 import torchvision
 from results import check, give
@@ -26,5 +26,6 @@ scores = torch.rand(500, generator=generator)
 check("nms", torchvision.ops.nms(boxes.cuda(), scores.cuda(), 0.4), torchvision.ops.nms(boxes, scores, 0.4), 0)
 features = images[:2]
 rois = torch.cat([torch.randint(0, 2, (50, 1), generator=generator).float(), boxes[:50] * 0.5], 1)
-check("roi", torchvision.ops.roi_align(features.cuda(), rois.cuda(), 7), torchvision.ops.roi_align(features, rois, 7), 1e-4)
+roi_align = torchvision.ops.roi_align
+check("roi", roi_align(features.cuda(), rois.cuda(), 7), roi_align(features, rois, 7), 1e-4)
 give("resized", torchvision.transforms.functional.resize(features.cuda(), [50, 70], antialias=True), 1e-6)

@@ -1,6 +1,6 @@
 # needs: torch transformers
 # seconds: 180
-# about: GPT-2 of random weights: generate() greedy, beam, sampled, with a static cache; training in bf16 with Trainer-like steps
+# about: GPT-2 of random weights: generate() greedy, with beams, sampled, in half precision; training in bf16
 import torch
 from results import check, give
 from transformers import GPT2Config, GPT2LMHeadModel, set_seed

@@ -30,7 +30,9 @@ def product(a, b, c, n, block: tl.constexpr):
     total = tl.zeros((block, block), tl.float32)
     for start in range(0, n, block):
         inner = start + tl.arange(0, block)
-        total += tl.dot(tl.load(a + rows[:, None] * n + inner[None, :]), tl.load(b + inner[:, None] * n + columns[None, :]))
+        left = tl.load(a + rows[:, None] * n + inner[None, :])
+        right = tl.load(b + inner[:, None] * n + columns[None, :])
+        total += tl.dot(left, right)
     tl.store(c + rows[:, None] * n + columns[None, :], total)
 
 
