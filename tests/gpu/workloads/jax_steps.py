@@ -17,10 +17,10 @@ def run():
     def function(value):
         return jnp.tanh(value @ value.T).sum(axis=1) + jnp.sin(value).mean()
 
-    give("jit", function(x), 1e-5)
+    give("jit", function(x), 1e-4)
     gradient = jax.jit(jax.grad(lambda value: function(value).sum()))
-    give("grad", gradient(x), 1e-4)
-    give("vmap", jax.vmap(lambda row: jnp.sort(row)[:10])(x))
+    give("grad", gradient(x), 1e-3)
+    give("vmap", jax.vmap(lambda row: jnp.sort(row)[:10])(x), 1e-6)
     give("scan", jax.lax.scan(lambda carry, row: (carry * 0.9 + row, carry.sum()), jnp.zeros(384), x)[1], 1e-5)
 
     host = numpy.asarray(x, numpy.float64)

@@ -60,7 +60,7 @@ def streams_inside():
         main.wait_stream(side)
         c = a + b
     graph.replay()
-    give("forked", c)
+    give("forked", c, 1e-6)
 
 
 def random_numbers():
@@ -116,7 +116,7 @@ def graphed_callables():
     x = torch.randn(16, 32, generator=torch.Generator().manual_seed(2)).cuda().requires_grad_()
     out = graphed(x)
     out.square().sum().backward()
-    give("graphed-out", out)
+    give("graphed-out", out, 1e-6)
     give("graphed-dx", x.grad, 1e-5)
 
 
