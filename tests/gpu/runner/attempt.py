@@ -67,7 +67,7 @@ def command_of(row, toolkit, options, work):
         return [str(row.path)]
     if toolkit.nvcc:
         return [str(toolkit.compiled(row, work))]
-    built = options.build / "programs" / row.name
+    built = options.programs / row.name
     if not built.exists():
         raise Unavailable("no nvcc here")
     return [str(built)]

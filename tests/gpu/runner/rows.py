@@ -50,9 +50,9 @@ def described(path, kind):
     return row
 
 
-def programs(build, variants):
+def programs(folder, variants):
     """The built CUDA programs; `steps` waits for commands."""
-    return [Row(path.name, path, "program") for path in sorted((build / "programs").glob(f"*.{variants}"))
+    return [Row(path.name, path, "program") for path in sorted(folder.glob(f"*.{variants}"))
             if path.is_file() and path.name.split(".")[0] != "steps"]
 
 
