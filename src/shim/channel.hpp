@@ -53,7 +53,7 @@ inline constexpr bool kReportsEarlierErrors =
     std::is_same_v<Call, call::cuEventSynchronize> || std::is_same_v<Call, call::cuStreamQuery> ||
     std::is_same_v<Call, call::cuEventQuery> || std::is_same_v<Call, call::cuMemcpyHtoD> ||
     std::is_same_v<Call, call::cuMemcpyDtoH> || std::is_same_v<Call, call::cuMemcpyDtoD> ||
-    std::is_same_v<Call, call::cuMemcpy3D>;
+    std::is_same_v<Call, call::cuMemcpy3D> || std::is_same_v<Call, call::cuMemcpyPeer>;
 
 class Channel {
  public:

@@ -214,26 +214,3 @@ CUresult cuMemcpyAsync(CUdeviceptr destination, CUdeviceptr source, size_t bytes
     return copy(context, handle, destination, source, bytes, When::ordered);
   });
 }
-
-/// Copies between contexts of one device; between devices they are not carried.
-static CUresult peers(CUcontext destination, CUcontext source) {
-  const Context* to = find_context(destination);
-  const Context* from = find_context(source);
-  if (!to || !from) return CUDA_ERROR_INVALID_CONTEXT;
-  return to->device == from->device ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
-}
-
-CUresult cuMemcpyPeer(CUdeviceptr destination, CUcontext to, CUdeviceptr source, CUcontext from, size_t bytes) {
-  return with_stream(nullptr, [&](Context& context, StreamHandle stream) {
-    const CUresult result = peers(to, from);
-    return result == CUDA_SUCCESS ? copy_on_device(context, stream, destination, source, bytes, When::done) : result;
-  });
-}
-
-CUresult cuMemcpyPeerAsync(CUdeviceptr destination, CUcontext to, CUdeviceptr source, CUcontext from, size_t bytes,
-                           CUstream stream) {
-  return with_stream(stream, [&](Context& context, StreamHandle handle) {
-    const CUresult result = peers(to, from);
-    return result == CUDA_SUCCESS ? copy_on_device(context, handle, destination, source, bytes, When::ordered) : result;
-  });
-}

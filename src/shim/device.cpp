@@ -169,16 +169,6 @@ CUresult cuDeviceGetByPCIBusId(CUdevice* found, const char* id) {
   });
 }
 
-CUresult cuDeviceCanAccessPeer(int* can, CUdevice ordinal, CUdevice peer) {
-  return with_device(ordinal, [&](Device&) {
-    return with_device(peer, [&](Device&) {
-      if (!can) return CUDA_ERROR_INVALID_VALUE;
-      *can = 0;
-      return CUDA_SUCCESS;
-    });
-  });
-}
-
 CUresult cuDeviceGetDefaultMemPool(CUmemoryPool* pool, CUdevice ordinal) {
   return with_device(ordinal, [&](Device&) {
     if (!pool) return CUDA_ERROR_INVALID_VALUE;

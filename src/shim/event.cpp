@@ -91,3 +91,23 @@ CUresult cuEventSynchronize(CUevent event) {
 CUresult cuEventElapsedTime_v2(float* milliseconds, CUevent start, CUevent end) {
   return elapsed_time(milliseconds, start, end);
 }
+
+/// For calls on all of a context's work.
+template <typename Call>
+static CUresult with_event_of_context(CUcontext handle, CUevent event) {
+  return guarded([&]() -> CUresult {
+    const Context* context = find_context(handle);
+    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
+    const u64 value = reinterpret_cast<u64>(event);
+    if (!state().events.find(value)) return CUDA_ERROR_INVALID_HANDLE;
+    return ask<Call>(context->index(), {{context->handle}, {value}});
+  });
+}
+
+CUresult cuCtxRecordEvent(CUcontext context, CUevent event) {
+  return with_event_of_context<call::cuCtxRecordEvent>(context, event);
+}
+
+CUresult cuCtxWaitEvent(CUcontext context, CUevent event) {
+  return with_event_of_context<call::cuCtxWaitEvent>(context, event);
+}

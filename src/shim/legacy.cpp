@@ -19,6 +19,9 @@ CUresult cuEventDestroy(CUevent event) { return cuEventDestroy_v2(event); }
 CUresult cuEventElapsedTime(float* milliseconds, CUevent start, CUevent end) {
   return cuEventElapsedTime_v2(milliseconds, start, end);
 }
+CUresult cuMemHostRegister(void* pointer, size_t bytes, unsigned int flags) {
+  return cuMemHostRegister_v2(pointer, bytes, flags);
+}
 CUresult cuStreamDestroy(CUstream stream) { return cuStreamDestroy_v2(stream); }
 CUresult cuLinkCreate(unsigned int count, CUjit_option* options, void** values, CUlinkState* state) {
   return cuLinkCreate_v2(count, options, values, state);

@@ -105,4 +105,20 @@ VGPU_HANDLER(cuCtxSetCacheConfig) {
 
 VGPU_HANDLER(cuCtxResetPersistingL2Cache) { return in.cuda.cuCtxResetPersistingL2Cache(); }
 
+namespace {
+
+/// Calls f with the driver's context and event.
+template <typename Request, typename F>
+CUresult with_event_of_context(Invocation& in, const Request& request, F&& f) {
+  const CUcontext context = request.context.well_formed() ? in.session.contexts.find(request.context.index()) : nullptr;
+  if (context == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+  const auto event = in.session.handles.find<CUevent>(request.event);
+  return event != nullptr ? f(context, event) : CUDA_ERROR_INVALID_HANDLE;
+}
+
+}  // namespace
+
+VGPU_HANDLER(cuCtxRecordEvent) { return with_event_of_context(in, request, in.cuda.cuCtxRecordEvent); }
+VGPU_HANDLER(cuCtxWaitEvent) { return with_event_of_context(in, request, in.cuda.cuCtxWaitEvent); }
+
 }  // namespace vgpu::executor
