@@ -131,3 +131,15 @@ TEST_CASE("memory that is not CUDA's is not registered, and nobody is told that 
   CHECK(cuMemHostRegister(pinned, 4096, 0) == CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
   CHECK(cuMemHostRegister(reinterpret_cast<void*>(allocate(64)), 64, 0) == CUDA_ERROR_INVALID_VALUE);
 }
+
+TEST_CASE("copies of memory stay ordered by streams") {
+  Session session;
+  const CUdeviceptr device = allocate(64);
+  unsigned value = 0;
+  CHECK(cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, device) == CUDA_SUCCESS);
+  CHECK(cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_CONTEXT, device) == CUDA_ERROR_INVALID_VALUE);
+  CHECK(cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, 8) == CUDA_ERROR_INVALID_VALUE);
+  value = 1;
+  CHECK(cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, device) == CUDA_ERROR_NOT_SUPPORTED);
+  CHECK(session.executor.records_of<call::vgpuUnsupported>().size() == 1);
+}
