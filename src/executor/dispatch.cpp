@@ -149,6 +149,8 @@ CUresult Invocation::violate(vgpu_end_reason reason, std::string_view what) {
 
 CUresult Invocation::answer_after(CUstream stream) {
   if (!has_slot()) return CUDA_SUCCESS;
+  // The event would become a part of the guest's graph, and the wait would never end.
+  if (session.captures.captures(cuda, stream)) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   CUresult result = session.parking.events().take(header.context, wait_event);
   if (result != CUDA_SUCCESS) {
     wait_event = {};

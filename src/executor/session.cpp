@@ -16,10 +16,8 @@ using namespace protocol;
 
 namespace {
 
-void answer_host_function(Session& session, Answer answer, u64 id, CUresult status) {
-  call::vgpuNextHostFunction::Reply reply{};
-  reply.id = id;
-  reply.status = static_cast<i32>(status);
+void answer_host_function(Session& session, Answer answer, const HostFunctions::Due& due) {
+  const call::vgpuNextHostFunction::Reply reply{due.id, static_cast<i32>(due.status), due.due, due.run};
   session.completions.complete(answer, CUDA_SUCCESS, &reply, wire_bytes<call::vgpuNextHostFunction::Reply>());
 }
 
@@ -36,9 +34,8 @@ Session::Session(const SessionConfig& session_config, const Driver& driver, Regi
       completions(shared_region.slots(), waker),
       kernel_text(session_config.kernel_text, *shared_region.control()),
       allocations(counters),
-      host_functions(
-          [this](Answer answer, u64 id, CUresult status) { answer_host_function(*this, answer, id, status); },
-          [this] { signal.raise(); }),
+      host_functions([this](Answer answer, const HostFunctions::Due& due) { answer_host_function(*this, answer, due); },
+                     [this] { signal.raise(); }),
       parking(*this),
       workers(driver, contexts, [this] { signal.raise(); }),
       named_unsupported_(SessionStats::kMaxNames) {}
@@ -66,6 +63,17 @@ void Session::end(vgpu_end_reason reason, std::string_view text) {
   // Last: the process leaves as soon as the reader thread sees it.
   ended_.store(true, std::memory_order_release);
   signal.raise();
+}
+
+CUresult Session::synchronize() {
+  if (!captures.any()) return cuda.cuCtxSynchronize();
+  CUresult result = CUDA_SUCCESS;
+  handles.for_each<Kind::stream>([&](StreamHandle, void* native) {
+    const auto stream = static_cast<CUstream>(native);
+    if (!captures.captures(cuda, stream)) result = cuda.cuStreamSynchronize(stream);
+    return result != CUDA_SUCCESS;
+  });
+  return result;
 }
 
 void Session::async_failure(CUresult result) noexcept {

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "executor/captures.hpp"
 #include "executor/completion.hpp"
 #include "executor/contexts.hpp"
 #include "executor/driver.hpp"
@@ -56,6 +57,7 @@ class Session {
   Contexts contexts;
   Handles handles;
   Graphs graphs{handles};
+  Captures captures;
   JitLinks links;
   OwnedArrays owned_arrays;
   ObjectNumbers textures;
@@ -77,6 +79,9 @@ class Session {
   void async_failure(CUresult result) noexcept;
   /// Tells the daemon of the first error that the contexts will not recover from. Any thread.
   void note_fault(CUresult result, std::string_view call);
+  /// Waits for all work of the current context; beside a capture, which the driver's own cuCtxSynchronize would break,
+  /// for that of the streams outside of it. Any thread.
+  CUresult synchronize();
   /// Counts a function that is not carried, and logs it once. Reader thread.
   void count_unsupported(std::string_view name);
 

@@ -11,6 +11,7 @@
 #include "protocol/catalogue.hpp"
 #include "protocol/payload.hpp"
 #include "protocol/ring.hpp"
+#include "shim/capture_gate.hpp"
 #include "shim/carrier.hpp"
 #include "shim/futex.hpp"
 
@@ -43,6 +44,8 @@ inline constexpr bool kReleases =
     std::is_same_v<Call, call::vgpuKernelText> || std::is_same_v<Call, call::cuCtxDestroy> ||
     std::is_same_v<Call, call::cuDevicePrimaryCtxRelease> || std::is_same_v<Call, call::cuDevicePrimaryCtxReset> ||
     std::is_same_v<Call, call::vgpuHostFunctionDone> || std::is_same_v<Call, call::vgpuMapExtent> ||
+    std::is_same_v<Call, call::cuGraphDestroy> || std::is_same_v<Call, call::cuGraphExecDestroy> ||
+    std::is_same_v<Call, call::cuUserObjectRelease> || std::is_same_v<Call, call::cuStreamEndCapture> ||
     std::is_same_v<Call, call::vgpuUnmapExtent>;
 
 /// Calls that wait for earlier work: an error of that work is theirs, too. Calls that make or answer something are not
@@ -188,6 +191,7 @@ CUresult Channel::post(u32 context, const typename Call::Request& request, u32 t
                        u16 flags) noexcept {
   static_assert(Call::mode == protocol::Mode::async);
   if (const CUresult result = health(); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = capture_gate<Call>(context, request); result != CUDA_SUCCESS) return result;
   if constexpr (kReleases<Call>) {
     const CUresult result = submit<Call>(VGPU_NO_SLOT, 0, context, request, tail_bytes, tail, flags);
     return result != CUDA_SUCCESS ? result : take_error();
@@ -208,6 +212,7 @@ template <typename Call, typename Tail>
 CUresult Channel::begin(u32 slot, u32& ticket, u32 context, const typename Call::Request& request, u32 tail_bytes,
                         Tail&& tail, u16 flags) noexcept {
   if (const CUresult result = health(); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = capture_gate<Call>(context, request); result != CUDA_SUCCESS) return result;
   if constexpr (!kReleases<Call>)
     if (const CUresult result = take_error(); result != CUDA_SUCCESS) return result;
   u32& last = tickets_[slot];

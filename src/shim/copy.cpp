@@ -1,5 +1,7 @@
 #include "shim/copy.hpp"
 
+#include "shim/captured_copy.hpp"
+
 namespace vgpu::shim {
 namespace {
 
@@ -86,6 +88,12 @@ CUresult pageable_from_device(const Context& context, StreamHandle stream, std::
                 });
 }
 
+/// What a capture makes of a copy: `captured`, or the error of one that has no place there.
+CUresult look_for_capture(const Context& context, StreamHandle stream, When when, bool& captured) {
+  captured = false;
+  return when == When::done ? refuse_synchronous(context, stream) : captures_stream(context, stream, captured);
+}
+
 }  // namespace
 
 CUresult finish(u32 slot, u32 ticket) {
@@ -107,6 +115,10 @@ CUresult copy_to_device(const Context& context, StreamHandle stream, u64 destina
                         When when) {
   if (bytes == 0) return CUDA_SUCCESS;
   if (destination == 0 || !source) return CUDA_ERROR_INVALID_VALUE;
+  bool captured = false;
+  if (any_capture()) [[unlikely]]
+    if (const CUresult result = look_for_capture(context, stream, when, captured); result != CUDA_SUCCESS)
+      return result;
   switch (where(source, bytes)) {
     case Where::pinned:
       return pinned_to_device(context, stream, destination, source, bytes, when);
@@ -115,6 +127,7 @@ CUresult copy_to_device(const Context& context, StreamHandle stream, u64 destina
     case Where::pageable:
       break;
   }
+  if (captured) return capture_to_device(context, stream, destination, static_cast<const std::byte*>(source), bytes);
   return pageable_to_device(context, stream, destination, static_cast<const std::byte*>(source), bytes, when);
 }
 
@@ -122,6 +135,10 @@ CUresult copy_from_device(const Context& context, StreamHandle stream, void* des
                           When when) {
   if (bytes == 0) return CUDA_SUCCESS;
   if (source == 0 || !destination) return CUDA_ERROR_INVALID_VALUE;
+  bool captured = false;
+  if (any_capture()) [[unlikely]]
+    if (const CUresult result = look_for_capture(context, stream, when, captured); result != CUDA_SUCCESS)
+      return result;
   switch (where(destination, bytes)) {
     case Where::pinned: {
       const Offset offset = state().host_memory.offset(destination);
@@ -134,6 +151,7 @@ CUresult copy_from_device(const Context& context, StreamHandle stream, void* des
     case Where::pageable:
       break;
   }
+  if (captured) return capture_from_device(context, stream, static_cast<std::byte*>(destination), source, bytes);
   // To pageable memory the driver, too, returns only when the copy is done.
   return pageable_from_device(context, stream, static_cast<std::byte*>(destination), source, bytes);
 }
@@ -142,6 +160,8 @@ CUresult copy_on_device(const Context& context, StreamHandle stream, u64 destina
                         When when) {
   if (bytes == 0) return CUDA_SUCCESS;
   if (destination == 0 || source == 0) return CUDA_ERROR_INVALID_VALUE;
+  if (when == When::done)
+    if (const CUresult result = refuse_synchronous(context, stream); result != CUDA_SUCCESS) return result;
   if (when == When::ordered)
     return post<call::cuMemcpyDtoDAsync>(context.index(), {Pointer{destination}, Pointer{source}, stream, bytes});
   return ask<call::cuMemcpyDtoD>(context.index(), {Pointer{destination}, Pointer{source}, stream, bytes});
@@ -156,6 +176,15 @@ CUresult copy(const Context& context, StreamHandle stream, u64 destination, u64 
   if (to_device)
     return copy_to_device(context, stream, destination, reinterpret_cast<const void*>(source), bytes, when);
   if (from_device) return copy_from_device(context, stream, reinterpret_cast<void*>(destination), source, bytes, when);
+  if (any_capture()) {
+    bool captured = false;
+    const CUresult refused = look_for_capture(context, stream, when, captured);
+    if (refused != CUDA_SUCCESS) return refused;
+    if (captured)
+      return add_host_node(context, stream, [=] {
+        std::memmove(reinterpret_cast<void*>(destination), reinterpret_cast<const void*>(source), bytes);
+      });
+  }
   // Between host addresses only the order with the stream's work matters.
   const CUresult result = ask<call::cuStreamSynchronize>(context.index(), {stream});
   if (result == CUDA_SUCCESS)

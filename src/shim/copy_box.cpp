@@ -2,6 +2,7 @@
 #include "shim/copy_box.hpp"
 
 #include "shim/array.hpp"
+#include "shim/captured_copy.hpp"
 
 namespace vgpu::shim {
 namespace {
@@ -160,6 +161,31 @@ CUresult copy_pageable(const Context& context, StreamHandle stream, const Box& b
       });
 }
 
+/// In a captured stream, where a side is host memory that the GPU can't reach, or both are host memory.
+CUresult capture_pageable(const Context& context, StreamHandle stream, const Box& box) {
+  const CopyExtent extent = box.extent;
+  if (box.to.on_host() && box.from.on_host())
+    return add_host_node(context, stream,
+                         [to = rows_of(box.to), from = rows_of(box.from), extent] { copy_rows(to, from, extent); });
+  const bool to_device = box.from.on_host();
+  std::shared_ptr<Shadow> shadow;
+  CUresult result = make_shadow(context, extent.width * extent.height * extent.depth, shadow);
+  if (result != CUDA_SUCCESS) return result;
+  const CopySide pinned{static_cast<u64>(shadow->offset()), 0, 0, 0, extent.width, extent.height, CopySide::kRegion, 0};
+  const CopySide other = wire_side(to_device ? box.to : box.from);
+  const call::cuMemcpy3DAsync::Request request{to_device ? pinned : other, to_device ? other : pinned, extent, stream};
+  if (!to_device) {
+    result = post<call::cuMemcpy3DAsync>(context.index(), request);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  const Rows host = rows_of(to_device ? box.from : box.to);
+  result = add_host_node(context, stream, [shadow = std::move(shadow), host, extent, to_device] {
+    const Rows packed{shadow->memory(), extent.width, extent.height};
+    copy_rows(to_device ? packed : host, to_device ? host : packed, extent);
+  });
+  return result == CUDA_SUCCESS && to_device ? post<call::cuMemcpy3DAsync>(context.index(), request) : result;
+}
+
 }  // namespace
 
 protocol::CopySide wire_side(const BoxSide& side) {
@@ -184,6 +210,15 @@ CUresult read_box(const CUDA_MEMCPY3D& copy, Box& box) {
 
 CUresult copy_box(const Context& context, StreamHandle stream, const Box& box, When when) {
   if (box.extent.width == 0 || box.extent.height == 0 || box.extent.depth == 0) return CUDA_SUCCESS;
+  if (any_capture()) [[unlikely]] {
+    bool captured = false;
+    const CUresult result =
+        when == When::done ? refuse_synchronous(context, stream) : captures_stream(context, stream, captured);
+    if (result != CUDA_SUCCESS) return result;
+    if (captured && (box.to.where == Where::pageable || box.from.where == Where::pageable ||
+                     (box.to.on_host() && box.from.on_host())))
+      return capture_pageable(context, stream, box);
+  }
   if (box.to.on_host() && box.from.on_host()) {
     const CUresult result = ask<call::cuStreamSynchronize>(context.index(), {stream});
     if (result == CUDA_SUCCESS) copy_rows(rows_of(box.to), rows_of(box.from), box.extent);

@@ -37,6 +37,7 @@ CUresult destroy(CUevent event) {
     if (!found) return CUDA_ERROR_INVALID_HANDLE;
     const vgpu::protocol::ContextHandle context{found->context};
     const CUresult result = post<call::cuEventDestroy>(context.index(), {{value}});
+    state().captures.forget_event(value);
     state().events.release(value);
     return result;
   });
@@ -71,6 +72,10 @@ CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned int fla
     StreamHandle resolved{0};
     const CUresult result = resolve_stream(context, stream, resolved);
     if (result != CUDA_SUCCESS) return result;
+    if (Captures& captures = state().captures; captures.concern_events())
+      if (const CUresult refused = captures.record(context.index(), resolved.value, handle.value, flags != 0);
+          refused != CUDA_SUCCESS)
+        return refused;
     return post<call::cuEventRecordWithFlags>(context.index(), {handle, resolved, flags, 0});
   });
 }
@@ -78,13 +83,16 @@ CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned int fla
 CUresult cuEventRecord(CUevent event, CUstream stream) { return cuEventRecordWithFlags(event, stream, 0); }
 
 CUresult cuEventQuery(CUevent event) {
-  return with_event(
-      event, [](Context& context, EventHandle handle) { return ask<call::cuEventQuery>(context.index(), {handle}); });
+  return with_event(event, [](Context& context, EventHandle handle) -> CUresult {
+    const CUresult refused = state().captures.refuse_event(handle.value);
+    return refused != CUDA_SUCCESS ? refused : ask<call::cuEventQuery>(context.index(), {handle});
+  });
 }
 
 CUresult cuEventSynchronize(CUevent event) {
-  return with_event(event, [](Context& context, EventHandle handle) {
-    return ask<call::cuEventSynchronize>(context.index(), {handle});
+  return with_event(event, [](Context& context, EventHandle handle) -> CUresult {
+    const CUresult refused = state().captures.refuse_event(handle.value);
+    return refused != CUDA_SUCCESS ? refused : ask<call::cuEventSynchronize>(context.index(), {handle});
   });
 }
 

@@ -1,27 +1,23 @@
 // Functions of the program that run in stream order: the executor says when, a thread of ours runs them.
+#include "shim/host_function.hpp"
+
 #include <pthread.h>
 #include <signal.h>
 
 #include <unordered_map>
 
+#include "protocol/graph.hpp"
 #include "shim/stream.hpp"
 
 using namespace vgpu::shim;
 
 namespace {
 
-struct Pending {
-  CUhostFn function = nullptr;
-  CUstreamCallback callback = nullptr;
-  CUstream stream = nullptr;
-  void* data = nullptr;
-};
-
 struct Registry {
   std::mutex mutex;
   u64 next_id = 1;
   u64 running_for = 0;  ///< epoch of the session that the helper thread serves
-  std::unordered_map<u64, Pending> pending;
+  std::unordered_map<u64, std::shared_ptr<const HostFunction>> known;
 };
 
 Registry& registry() {
@@ -29,26 +25,26 @@ Registry& registry() {
   return *made;
 }
 
+std::shared_ptr<const HostFunction> look_up(u64 id, bool again) {
+  std::lock_guard lock(registry().mutex);
+  const auto found = registry().known.find(id);
+  if (found == registry().known.end()) return nullptr;
+  auto function = found->second;
+  if (!again) registry().known.erase(found);
+  return function;
+}
+
 void* serve(void*) {
+  using namespace vgpu::protocol;
   for (;;) {
     call::vgpuNextHostFunction::Reply due{};
     if (ready() != CUDA_SUCCESS || ask<call::vgpuNextHostFunction>(0, {0}, &due) != CUDA_SUCCESS) return nullptr;
-    Pending pending;
-    {
-      std::lock_guard lock(registry().mutex);
-      const auto found = registry().pending.find(due.id);
-      if (found != registry().pending.end()) {
-        pending = found->second;
-        registry().pending.erase(found);
-      }
-    }
-    // A host function doesn't run when its stream has failed; a callback is told.
-    if (pending.callback)
-      pending.callback(pending.stream, static_cast<CUresult>(due.status), pending.data);
-    else if (pending.function && due.status == CUDA_SUCCESS)
-      pending.function(pending.data);
+    const auto function = look_up(due.id, due.due == kHostFunctionAgain);
+    const bool ends = due.due == kHostFunctionEnds;
+    if (function && ends && function->ended) function->ended();
+    if (function && !ends && function->run) function->run(static_cast<CUresult>(due.status));
     if (ready() != CUDA_SUCCESS) return nullptr;
-    state().channel->notify<call::vgpuHostFunctionDone>(0, {due.id});
+    if (!ends) state().channel->notify<call::vgpuHostFunctionDone>(0, {due.run});
   }
 }
 
@@ -68,7 +64,21 @@ CUresult start_helper() {
   return failed ? CUDA_ERROR_OPERATING_SYSTEM : CUDA_SUCCESS;
 }
 
-CUresult remember(const Pending& pending, u64& id) {
+template <typename Call>
+CUresult enqueue(const Context& context, StreamHandle stream, HostFunction function) {
+  u64 id = 0;
+  CUresult result = remember_host_function(std::move(function), id);
+  if (result != CUDA_SUCCESS) return result;
+  result = post<Call>(context.index(), {stream, id});
+  if (result != CUDA_SUCCESS) forget_host_function(id);
+  return result;
+}
+
+}  // namespace
+
+namespace vgpu::shim {
+
+CUresult remember_host_function(HostFunction function, u64& id) {
   Registry& all = registry();
   std::lock_guard lock(all.mutex);
   if (all.running_for != state().epoch) {
@@ -77,35 +87,36 @@ CUresult remember(const Pending& pending, u64& id) {
     all.running_for = state().epoch;
   }
   id = all.next_id++;
-  all.pending[id] = pending;
+  all.known[id] = std::make_shared<const HostFunction>(std::move(function));
   return CUDA_SUCCESS;
 }
 
-template <typename Call>
-CUresult enqueue(const Context& context, StreamHandle stream, const Pending& pending) {
-  u64 id = 0;
-  CUresult result = remember(pending, id);
-  if (result != CUDA_SUCCESS) return result;
-  result = post<Call>(context.index(), {stream, id});
-  if (result != CUDA_SUCCESS) {
-    std::lock_guard lock(registry().mutex);
-    registry().pending.erase(id);
-  }
-  return result;
+void forget_host_function(u64 id) {
+  std::shared_ptr<const HostFunction> gone;  // what it holds is let go without the lock
+  std::lock_guard lock(registry().mutex);
+  const auto found = registry().known.find(id);
+  if (found == registry().known.end()) return;
+  gone = std::move(found->second);
+  registry().known.erase(found);
 }
 
-}  // namespace
+}  // namespace vgpu::shim
 
 CUresult cuLaunchHostFunc(CUstream stream, CUhostFn function, void* data) {
   return with_stream(stream, [&](Context& context, StreamHandle handle) -> CUresult {
     if (!function) return CUDA_ERROR_INVALID_VALUE;
-    return enqueue<call::cuLaunchHostFunc>(context, handle, {function, nullptr, stream, data});
+    // It doesn't run when its stream has failed.
+    const auto run = [function, data](CUresult status) {
+      if (status == CUDA_SUCCESS) function(data);
+    };
+    return enqueue<call::cuLaunchHostFunc>(context, handle, {run, nullptr});
   });
 }
 
 CUresult cuStreamAddCallback(CUstream stream, CUstreamCallback callback, void* data, unsigned int flags) {
   return with_stream(stream, [&](Context& context, StreamHandle handle) -> CUresult {
     if (!callback || flags != 0) return CUDA_ERROR_INVALID_VALUE;
-    return enqueue<call::cuStreamAddCallback>(context, handle, {nullptr, callback, stream, data});
+    const auto run = [callback, stream, data](CUresult status) { callback(stream, status, data); };
+    return enqueue<call::cuStreamAddCallback>(context, handle, {run, nullptr});
   });
 }

@@ -45,6 +45,8 @@ CUresult cuMemAllocPitch(CUdeviceptr* out, size_t* pitch, size_t width, size_t h
 CUresult cuMemFree(CUdeviceptr pointer) {
   return guarded([&]() -> CUresult {
     if (pointer == 0) return CUDA_SUCCESS;
+    if (any_capture())
+      if (const CUresult refused = state().captures.refuse_unsafe(); refused != CUDA_SUCCESS) return refused;
     // Forgotten first: once the executor has freed it, another thread may get the same address.
     const auto known = state().allocations.remove(pointer, Allocation::Kind::device);
     if (!known) return CUDA_ERROR_INVALID_VALUE;

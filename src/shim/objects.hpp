@@ -111,6 +111,14 @@ struct Link {
   std::vector<std::byte> image;  ///< what cuLinkComplete gave out
 };
 
+/// A CUgraphExec.
+struct GraphExec {
+  u64 flags = 0;
+};
+
+/// A CUuserObject: what it is, host_function.hpp knows.
+struct UserObject {};
+
 using ContextTable = HandleTable<Kind::context, Context>;
 using StreamTable = HandleTable<Kind::stream, Stream>;
 using EventTable = HandleTable<Kind::event, Event>;
@@ -121,5 +129,7 @@ using KernelTable = HandleTable<Kind::kernel, Callable>;
 using ArrayTable = HandleTable<Kind::array, Array>;
 using MipmappedArrayTable = HandleTable<Kind::mipmapped_array, MipmappedArray>;
 using LinkTable = HandleTable<Kind::link, Link>;
+using GraphExecTable = HandleTable<Kind::graph_exec, GraphExec>;
+using UserObjectTable = HandleTable<Kind::user_object, UserObject>;
 
 }  // namespace vgpu::shim

@@ -23,6 +23,9 @@ CUresult cuMemAllocHost(void** out, size_t bytes) { return allocate_pinned(out, 
 
 CUresult cuMemFreeHost(void* pointer) {
   return guarded([&]() -> CUresult {
+    if (any_capture())
+      if (const CUresult refused = state().captures.refuse_unsafe(); refused != CUDA_SUCCESS) return refused;
+    const CaptureBypass freeing;
     const auto known = state().allocations.remove(reinterpret_cast<u64>(pointer), Allocation::Kind::host);
     if (!known) return CUDA_ERROR_INVALID_VALUE;
     const Context* context = state().contexts.find(known->context);

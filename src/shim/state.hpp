@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "shim/allocations.hpp"
+#include "shim/captures.hpp"
 #include "shim/channel.hpp"
 #include "shim/host_memory.hpp"
 #include "shim/node_parameters.hpp"
@@ -52,6 +53,9 @@ struct State {
   NumberedObjects<TextureObject> textures;
   NumberedObjects<SurfaceObject> surfaces;
   NodeMemories graph_nodes;  ///< what programs got to see of their parameters
+  GraphExecTable graph_execs;
+  UserObjectTable user_objects;
+  Captures captures;
 
   Staging staging;
   Allocations allocations;

@@ -95,6 +95,7 @@ CUresult cuStreamDestroy(CUstream stream) {
     const Stream* found = s.streams.find(value);
     if (!found || found->per_thread) return CUDA_ERROR_INVALID_HANDLE;
     const vgpu::protocol::ContextHandle context{found->context};
+    s.captures.forget_stream(value);
     const CUresult result = post<call::cuStreamDestroy>(context.index(), {{value}});
     s.streams.release(value);
     return result;
@@ -118,6 +119,10 @@ CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flags) {
     if ((flags & ~static_cast<unsigned>(CU_EVENT_WAIT_EXTERNAL)) != 0) return CUDA_ERROR_INVALID_VALUE;
     const u64 value = reinterpret_cast<u64>(event);
     if (!state().events.find(value)) return CUDA_ERROR_INVALID_HANDLE;
+    if (Captures& captures = state().captures; captures.concern_events())
+      if (const CUresult refused = captures.wait(context.index(), handle.value, value, flags != 0);
+          refused != CUDA_SUCCESS)
+        return refused;
     return post<call::cuStreamWaitEvent>(context.index(), {handle, {value}, flags, 0});
   });
 }
@@ -170,38 +175,6 @@ CUresult cuStreamGetId(CUstream stream, unsigned long long* id) {
   return with_stream(stream, [&](Context& context, StreamHandle handle) {
     if (!id) return CUDA_ERROR_INVALID_VALUE;
     *id = stream_identity(context, handle);
-    return CUDA_SUCCESS;
-  });
-}
-
-// No capture can be open, because cuStreamBeginCapture is refused.
-CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
-  return with_stream(stream, [&](Context&, StreamHandle) {
-    if (!status) return CUDA_ERROR_INVALID_VALUE;
-    *status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuStreamGetCaptureInfo_v3(CUstream stream, CUstreamCaptureStatus* status, cuuint64_t*, CUgraph*,
-                                   const CUgraphNode**, const CUgraphEdgeData**, size_t*) {
-  return cuStreamIsCapturing(stream, status);
-}
-
-#undef cuStreamGetCaptureInfo
-extern "C" CUresult CUDAAPI cuStreamGetCaptureInfo(CUstream stream, CUstreamCaptureStatus* status, cuuint64_t*) {
-  return cuStreamIsCapturing(stream, status);
-}
-
-extern "C" CUresult CUDAAPI cuStreamGetCaptureInfo_v2(CUstream stream, CUstreamCaptureStatus* status, cuuint64_t*,
-                                                      CUgraph*, const CUgraphNode**, size_t*) {
-  return cuStreamIsCapturing(stream, status);
-}
-
-CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode* mode) {
-  return guarded([&] {
-    if (!mode || static_cast<u32>(*mode) > CU_STREAM_CAPTURE_MODE_RELAXED) return CUDA_ERROR_INVALID_VALUE;
-    std::swap(this_thread().capture_mode, *mode);
     return CUDA_SUCCESS;
   });
 }

@@ -77,7 +77,7 @@ VGPU_HANDLER(cuCtxDestroy) {
 }
 
 VGPU_HANDLER(cuCtxSynchronize) {
-  const CUresult result = in.cuda.cuCtxSynchronize();
+  const CUresult result = in.session.synchronize();
   in.session.kernel_text.look();
   return result;
 }

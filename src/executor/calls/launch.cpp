@@ -1,4 +1,5 @@
 #include "executor/callable.hpp"
+#include "executor/graph_host_call.hpp"
 #include "executor/launch_attributes.hpp"
 
 namespace vgpu::executor {
@@ -100,6 +101,11 @@ void CUDA_CB run_stream_callback(CUstream, CUresult status, void* data) {
 VGPU_HANDLER(cuLaunchHostFunc) {
   CUstream stream = nullptr;
   if (!in.stream(request.stream, stream)) return CUDA_ERROR_INVALID_HANDLE;
+  if (const CUgraph graph = in.session.captures.graph_of(in.cuda, stream)) {
+    GraphHostCall* captured = nullptr;
+    const CUresult result = make_graph_host_call(in.session, graph, request.id, captured);
+    return result == CUDA_SUCCESS ? in.cuda.cuLaunchHostFunc(stream, &run_graph_host_call, captured) : result;
+  }
   auto call = std::make_unique<HostCall>(HostCall{in.session, request.id});
   const CUresult result = in.cuda.cuLaunchHostFunc(stream, &run_host_function, call.get());
   if (result == CUDA_SUCCESS) static_cast<void>(call.release());

@@ -106,7 +106,7 @@ VGPU_HANDLER(vgpuNextHostFunction) {
 }
 
 VGPU_HANDLER(vgpuHostFunctionDone) {
-  return in.session.host_functions.done(request.id) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  return in.session.host_functions.done(request.run) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 VGPU_HANDLER(vgpuMapExtent) {

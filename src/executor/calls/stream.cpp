@@ -14,7 +14,16 @@ VGPU_HANDLER(cuStreamCreateWithPriority) {
 
 VGPU_HANDLER(cuStreamDestroy) {
   const auto stream = in.session.handles.take<CUstream>(request.stream);
-  return stream != nullptr ? in.cuda.cuStreamDestroy_v2(stream) : CUDA_ERROR_INVALID_HANDLE;
+  if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  if (const Captures::Entry* begun = in.session.captures.find(stream)) {
+    // Nobody can end the capture any more: its graph goes with it.
+    CUgraph graph = nullptr;
+    const bool own = !begun->existing;
+    if (own) in.session.graphs.drop(begun->graph);
+    if (in.cuda.cuStreamEndCapture(stream, &graph) == CUDA_SUCCESS && own) in.cuda.cuGraphDestroy(graph);
+    in.session.captures.end(stream);
+  }
+  return in.cuda.cuStreamDestroy_v2(stream);
 }
 
 VGPU_HANDLER(cuStreamSynchronize) {

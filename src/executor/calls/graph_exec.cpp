@@ -1,0 +1,101 @@
+#include "executor/dispatch.hpp"
+#include "executor/enum_range.hpp"
+
+namespace vgpu::executor {
+
+using namespace protocol;
+
+namespace {
+
+/// The guest's handle of a node that the driver names, in whichever graph of the guest's it is: it may lie in a child
+/// graph whose nodes the guest has not seen, which has no name then.
+GraphNodeHandle name_node(Invocation& in, GraphHandle graph, CUgraphNode native) {
+  if (native == nullptr) return {0};
+  const GraphNodeHandle known = in.session.handles.handle_of<Kind::graph_node>(native);
+  if (known.value != 0) return known;
+  const auto owner = in.session.handles.find<CUgraph>(graph);
+  std::size_t count = 0;
+  if (owner == nullptr || in.cuda.cuGraphGetNodes(owner, nullptr, &count) != CUDA_SUCCESS) return {0};
+  std::vector<CUgraphNode> nodes(count);
+  if (count == 0 || in.cuda.cuGraphGetNodes(owner, nodes.data(), &count) != CUDA_SUCCESS) return {0};
+  for (std::size_t i = 0; i < count; ++i)
+    if (nodes[i] == native) return in.session.graphs.node(graph, native);
+  return {0};
+}
+
+}  // namespace
+
+VGPU_HANDLER(cuGraphInstantiateWithParams) {
+  const auto graph = in.session.handles.find<CUgraph>(request.graph);
+  if (graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (!in.session.handles.vacant(request.exec)) return CUDA_ERROR_INVALID_HANDLE;
+  CUDA_GRAPH_INSTANTIATE_PARAMS parameters{};
+  parameters.flags = request.flags;
+  if (!in.stream(request.upload_stream, parameters.hUploadStream)) return CUDA_ERROR_INVALID_HANDLE;
+  CUgraphExec exec = nullptr;
+  const CUresult result = in.cuda.cuGraphInstantiateWithParams(&exec, graph, &parameters);
+  reply.error = static_cast<i32>(result);
+  reply.result = static_cast<u32>(parameters.result_out);
+  reply.error_node = name_node(in, request.graph, parameters.hErrNode_out);
+  if (result == CUDA_SUCCESS) in.session.handles.put(request.exec, exec);
+  return CUDA_SUCCESS;
+}
+
+VGPU_HANDLER(cuGraphExecDestroy) {
+  const auto exec = in.session.handles.take<CUgraphExec>(request.exec);
+  return exec != nullptr ? in.cuda.cuGraphExecDestroy(exec) : CUDA_ERROR_INVALID_VALUE;
+}
+
+VGPU_HANDLER(cuGraphLaunch) {
+  CUstream stream = nullptr;
+  const auto exec = in.session.handles.find<CUgraphExec>(request.exec);
+  if (exec == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  return in.stream(request.stream, stream) ? in.cuda.cuGraphLaunch(exec, stream) : CUDA_ERROR_INVALID_HANDLE;
+}
+
+VGPU_HANDLER(cuGraphUpload) {
+  CUstream stream = nullptr;
+  const auto exec = in.session.handles.find<CUgraphExec>(request.exec);
+  if (exec == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  return in.stream(request.stream, stream) ? in.cuda.cuGraphUpload(exec, stream) : CUDA_ERROR_INVALID_HANDLE;
+}
+
+VGPU_HANDLER(cuGraphExecUpdate) {
+  const auto exec = in.session.handles.find<CUgraphExec>(request.exec);
+  const auto graph = in.session.handles.find<CUgraph>(request.graph);
+  if (exec == nullptr || graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  CUgraphExecUpdateResultInfo info{};
+  const CUresult result = in.cuda.cuGraphExecUpdate_v2(exec, graph, &info);
+  reply.error = static_cast<i32>(result);
+  reply.result = static_cast<u32>(info.result);
+  reply.error_node = name_node(in, request.graph, info.errorNode);
+  reply.error_from_node = name_node(in, request.graph, info.errorFromNode);
+  return CUDA_SUCCESS;
+}
+
+VGPU_HANDLER(cuDeviceGetGraphMemAttribute) {
+  CUdevice device = 0;
+  CUgraphMem_attribute attribute{};
+  if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
+  if (!to_enum<CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH>(request.attribute, attribute)) return CUDA_ERROR_INVALID_VALUE;
+  cuuint64_t value = 0;
+  const CUresult result = in.cuda.cuDeviceGetGraphMemAttribute(device, attribute, &value);
+  reply.value = value;
+  return result;
+}
+
+VGPU_HANDLER(cuDeviceSetGraphMemAttribute) {
+  CUdevice device = 0;
+  CUgraphMem_attribute attribute{};
+  if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
+  if (!to_enum<CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH>(request.attribute, attribute)) return CUDA_ERROR_INVALID_VALUE;
+  cuuint64_t value = request.value;
+  return in.cuda.cuDeviceSetGraphMemAttribute(device, attribute, &value);
+}
+
+VGPU_HANDLER(cuDeviceGraphMemTrim) {
+  CUdevice device = 0;
+  return in.session.device(request.device, device) ? in.cuda.cuDeviceGraphMemTrim(device) : CUDA_ERROR_INVALID_DEVICE;
+}
+
+}  // namespace vgpu::executor

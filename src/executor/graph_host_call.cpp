@@ -1,0 +1,31 @@
+#include "executor/graph_host_call.hpp"
+
+namespace vgpu::executor {
+
+namespace {
+
+void CUDA_CB end_graph_host_call(void* data) {
+  const std::unique_ptr<GraphHostCall> call(static_cast<GraphHostCall*>(data));
+  call->session.host_functions.ends(call->id);
+}
+
+}  // namespace
+
+void CUDA_CB run_graph_host_call(void* data) {
+  const auto* call = static_cast<GraphHostCall*>(data);
+  call->session.host_functions.run_again(call->id);
+}
+
+CUresult make_graph_host_call(Session& session, CUgraph graph, protocol::u64 id, GraphHostCall*& call) {
+  auto made = std::make_unique<GraphHostCall>(GraphHostCall{session, id});
+  CUuserObject object = nullptr;
+  CUresult result =
+      session.cuda.cuUserObjectCreate(&object, made.get(), &end_graph_host_call, 1, CU_USER_OBJECT_NO_DESTRUCTOR_SYNC);
+  if (result != CUDA_SUCCESS) return result;
+  call = made.release();  // the object's
+  result = session.cuda.cuGraphRetainUserObject(graph, object, 1, CU_GRAPH_USER_OBJECT_MOVE);
+  if (result != CUDA_SUCCESS) session.cuda.cuUserObjectRelease(object, 1);
+  return result;
+}
+
+}  // namespace vgpu::executor
