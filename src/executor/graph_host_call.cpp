@@ -2,6 +2,8 @@
 
 namespace vgpu::executor {
 
+using namespace protocol;
+
 namespace {
 
 void CUDA_CB end_graph_host_call(void* data) {
@@ -26,6 +28,14 @@ CUresult make_graph_host_call(Session& session, CUgraph graph, protocol::u64 id,
   result = session.cuda.cuGraphRetainUserObject(graph, object, 1, CU_GRAPH_USER_OBJECT_MOVE);
   if (result != CUDA_SUCCESS) session.cuda.cuUserObjectRelease(object, 1);
   return result;
+}
+
+CUresult keep_graph_host_call(Session& session, protocol::u64 id, GraphHostCall*& call) {
+  if (session.kept_host_calls.size() == handle_limit(Kind::graph_exec)) return CUDA_ERROR_OUT_OF_MEMORY;
+  const auto made = std::make_shared<GraphHostCall>(GraphHostCall{session, id});
+  session.kept_host_calls.push_back(made);
+  call = made.get();
+  return CUDA_SUCCESS;
 }
 
 }  // namespace vgpu::executor

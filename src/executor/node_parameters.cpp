@@ -4,6 +4,7 @@
 
 #include "executor/callable.hpp"
 #include "executor/enum_range.hpp"
+#include "executor/graph_host_call.hpp"
 
 namespace vgpu::executor {
 
@@ -80,7 +81,8 @@ CUresult NodeParameters::read_kernel(Invocation& in) {
 
 CUresult NodeParameters::read_side(Invocation& in, const CopyNodeSide& side, const CopyNode& node, CUmemorytype& type,
                                    std::byte*& host, CUdeviceptr& device, CUarray& array) {
-  if (side.zero != 0) return bad_node(in, "a reserved field is not 0");
+  if (side.zero != 0 || (side.host_function != 0 && side.memory != CU_MEMORYTYPE_HOST))
+    return bad_node(in, "a reserved field is not 0");
   switch (side.memory) {
     case CU_MEMORYTYPE_HOST: {
       // What the driver makes of a missing pitch must not decide how far the copy reaches.
@@ -114,6 +116,7 @@ CUresult NodeParameters::read_copy(Invocation& in) {
   CopyNode node{};
   if (!take(in, node)) return CUDA_ERROR_UNKNOWN;
   if (!find_context(in, node.context, native_.memcpy.copyCtx)) return CUDA_ERROR_INVALID_CONTEXT;
+  functions_ = {node.source.host_function, node.destination.host_function};
   CUDA_MEMCPY3D& copy = native_.memcpy.copyParams;
   std::byte* host = nullptr;
   CUresult result = read_side(in, node.source, node, copy.srcMemoryType, host, copy.srcDevice, copy.srcArray);
@@ -152,6 +155,17 @@ CUresult NodeParameters::read_fill(Invocation& in) {
                     node.height,
                     nullptr};
   return find_context(in, node.context, native_.memset.ctx) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+CUresult NodeParameters::read_host(Invocation& in, CUgraph owner) {
+  HostNode node{};
+  if (!take(in, node)) return CUDA_ERROR_UNKNOWN;
+  GraphHostCall* call = nullptr;
+  native_.host.fn = &run_graph_host_call;
+  const CUresult result = owner != nullptr ? make_graph_host_call(in.session, owner, node.id, call)
+                                           : keep_graph_host_call(in.session, node.id, call);
+  native_.host.userData = call;
+  return result;
 }
 
 CUresult NodeParameters::read_child(Invocation& in) {
@@ -251,7 +265,7 @@ CUresult NodeParameters::read_conditional(Invocation& in) {
   return CUDA_SUCCESS;
 }
 
-CUresult NodeParameters::read(Invocation& in, u32 type, std::span<const std::byte> from) {
+CUresult NodeParameters::read(Invocation& in, u32 type, std::span<const std::byte> from, CUgraph owner) {
   if (!to_enum<CU_GRAPH_NODE_TYPE_CONDITIONAL>(type, native_.type)) return CUDA_ERROR_INVALID_VALUE;
   bytes_.assign(from.begin(), from.end());
   switch (native_.type) {
@@ -262,7 +276,7 @@ CUresult NodeParameters::read(Invocation& in, u32 type, std::span<const std::byt
     case CU_GRAPH_NODE_TYPE_MEMSET:
       return read_fill(in);
     case CU_GRAPH_NODE_TYPE_HOST:
-      return CUDA_ERROR_NOT_SUPPORTED;
+      return read_host(in, owner);
     case CU_GRAPH_NODE_TYPE_GRAPH:
       return read_child(in);
     case CU_GRAPH_NODE_TYPE_EMPTY:

@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "executor/copy_graph.hpp"
 #include "executor/dispatch.hpp"
 #include "protocol/graph_node.hpp"
 
@@ -16,13 +17,16 @@ class NodeParameters {
   NodeParameters(const NodeParameters&) = delete;
   NodeParameters& operator=(const NodeParameters&) = delete;
 
-  /// `from` may be shared memory. CUDA_ERROR_INVALID_HANDLE, CUDA_ERROR_INVALID_CONTEXT, CUDA_ERROR_INVALID_VALUE: a
-  /// handle names nothing; CUDA_ERROR_NOT_SUPPORTED: no kind that is carried. CUDA_ERROR_UNKNOWN: the session ended,
-  /// because of a wrong length, an offset out of the region or a reserved field.
-  CUresult read(Invocation& in, protocol::u32 type, std::span<const std::byte> from);
+  /// `from` may be shared memory. `owner`: the graph that keeps a host function alive; null: nobody but the session
+  /// does. CUDA_ERROR_INVALID_HANDLE, CUDA_ERROR_INVALID_CONTEXT, CUDA_ERROR_INVALID_VALUE: a handle names nothing;
+  /// CUDA_ERROR_NOT_SUPPORTED: no kind that is carried. CUDA_ERROR_UNKNOWN: the session ended, because of a wrong
+  /// length, an offset out of the region or a reserved field.
+  CUresult read(Invocation& in, protocol::u32 type, std::span<const std::byte> from, CUgraph owner);
   CUgraphNodeParams& native() noexcept { return native_; }
   /// The graph that a node made from these owns from then on, or value 0.
   protocol::GraphHandle moved() const noexcept { return moved_; }
+  /// Functions that a copy of pageable memory needs beside native().
+  const CopyFunctions& functions() const noexcept { return functions_; }
 
  private:
   CUresult read_kernel(Invocation& in);
@@ -30,6 +34,7 @@ class NodeParameters {
   CUresult read_side(Invocation& in, const protocol::CopyNodeSide& side, const protocol::CopyNode& node,
                      CUmemorytype& type, std::byte*& host, CUdeviceptr& device, CUarray& array);
   CUresult read_fill(Invocation& in);
+  CUresult read_host(Invocation& in, CUgraph owner);
   CUresult read_child(Invocation& in);
   CUresult read_event(Invocation& in, CUevent& event);
   CUresult read_allocation(Invocation& in);
@@ -43,6 +48,7 @@ class NodeParameters {
 
   CUgraphNodeParams native_{};
   protocol::GraphHandle moved_{0};
+  CopyFunctions functions_;
   std::vector<std::byte> bytes_;
   std::size_t extra_bytes_ = 0;
   std::array<void*, 5> extra_{};
@@ -52,12 +58,12 @@ class NodeParameters {
 
 /// What the driver says of a node, by the getters of its kind; pointers in it are the driver's.
 /// CUDA_ERROR_NOT_SUPPORTED: a kind without getters, or one that is not carried.
-CUresult read_node(Invocation& in, CUgraphNode node, CUgraphNodeParams& to);
+CUresult read_node(Invocation& in, CUgraphNode node, CUgraphNodeParams& to, CopyFunctions& functions);
 
 /// Appends parameters in the form that travels. The driver's handles are looked up in the session's tables: one that
 /// the guest has no handle for is 0, but for a kernel's, which gives CUDA_ERROR_INVALID_HANDLE. Child graphs and bodies
 /// get handles that end with `node`.
 CUresult write_parameters(Invocation& in, protocol::GraphNodeHandle node, const CUgraphNodeParams& from,
-                          std::vector<std::byte>& out);
+                          const CopyFunctions& functions, std::vector<std::byte>& out);
 
 }  // namespace vgpu::executor

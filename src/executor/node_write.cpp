@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "executor/graph_host_call.hpp"
 #include "executor/node_parameters.hpp"
 
 namespace vgpu::executor {
@@ -122,11 +123,13 @@ CUresult write_side(Invocation& in, CUmemorytype type, const void* host, CUdevic
   return CUDA_ERROR_NOT_SUPPORTED;
 }
 
-CUresult write_copy(Invocation& in, const CUDA_MEMCPY_NODE_PARAMS& from, Bytes& out) {
+CUresult write_copy(Invocation& in, const CUDA_MEMCPY_NODE_PARAMS& from, const CopyFunctions& functions, Bytes& out) {
   const CUDA_MEMCPY3D& copy = from.copyParams;
   CopyNode node{};
-  node.source = {copy.srcXInBytes, copy.srcY, copy.srcZ, copy.srcLOD, 0, copy.srcPitch, copy.srcHeight, 0, 0};
-  node.destination = {copy.dstXInBytes, copy.dstY, copy.dstZ, copy.dstLOD, 0, copy.dstPitch, copy.dstHeight, 0, 0};
+  node.source = {copy.srcXInBytes, copy.srcY,      copy.srcZ,        copy.srcLOD, 0,
+                 copy.srcPitch,    copy.srcHeight, functions.before, 0,           0};
+  node.destination = {copy.dstXInBytes, copy.dstY,      copy.dstZ,       copy.dstLOD, 0,
+                      copy.dstPitch,    copy.dstHeight, functions.after, 0,           0};
   node.width = copy.WidthInBytes;
   node.height = copy.Height;
   node.depth = copy.Depth;
@@ -171,21 +174,24 @@ NodeMemoryOperation operation_of(const CUstreamBatchMemOpParams& from) noexcept 
 
 }  // namespace
 
-CUresult write_parameters(Invocation& in, GraphNodeHandle node, const CUgraphNodeParams& from, Bytes& out) {
+CUresult write_parameters(Invocation& in, GraphNodeHandle node, const CUgraphNodeParams& from,
+                          const CopyFunctions& functions, Bytes& out) {
   const auto context = [&](CUcontext native) { return in.session.contexts.handle_of(native); };
   const auto event = [&](CUevent native) { append(out, EventNode{in.session.handles.handle_of<Kind::event>(native)}); };
   switch (from.type) {
     case CU_GRAPH_NODE_TYPE_KERNEL:
       return write_kernel(in, from.kernel, out);
     case CU_GRAPH_NODE_TYPE_MEMCPY:
-      return write_copy(in, from.memcpy, out);
+      return write_copy(in, from.memcpy, functions, out);
     case CU_GRAPH_NODE_TYPE_MEMSET: {
       const auto& it = from.memset;
       append(out, FillNode{Pointer{it.dst}, it.pitch, it.width, it.height, it.value, it.elementSize, context(it.ctx)});
       return CUDA_SUCCESS;
     }
     case CU_GRAPH_NODE_TYPE_HOST:
-      return CUDA_ERROR_NOT_SUPPORTED;
+      if (from.host.fn != &run_graph_host_call) return CUDA_ERROR_NOT_SUPPORTED;
+      append(out, HostNode{static_cast<const GraphHostCall*>(from.host.userData)->id});
+      return CUDA_SUCCESS;
     case CU_GRAPH_NODE_TYPE_GRAPH:
       append(out,
              ChildNode{in.session.graphs.child(node, from.graph.graph), static_cast<u32>(from.graph.ownership), 0});
@@ -218,7 +224,7 @@ CUresult write_parameters(Invocation& in, GraphNodeHandle node, const CUgraphNod
   }
 }
 
-CUresult read_node(Invocation& in, CUgraphNode node, CUgraphNodeParams& to) {
+CUresult read_node(Invocation& in, CUgraphNode node, CUgraphNodeParams& to, CopyFunctions& functions) {
   const Driver& cuda = in.cuda;
   to = {};
   CUresult result = cuda.cuGraphNodeGetType(node, &to.type);
@@ -246,6 +252,11 @@ CUresult read_node(Invocation& in, CUgraphNode node, CUgraphNodeParams& to) {
       return result;
     }
     case CU_GRAPH_NODE_TYPE_GRAPH:
+      if (CopyGraph parts; find_copy_graph(cuda, node, parts)) {
+        functions = functions_of(cuda, parts);
+        to.type = CU_GRAPH_NODE_TYPE_MEMCPY;
+        return cuda.cuGraphMemcpyNodeGetParams(parts.copy, &to.memcpy.copyParams);
+      }
       return cuda.cuGraphChildGraphNodeGetGraph(node, &to.graph.graph);
     case CU_GRAPH_NODE_TYPE_EMPTY:
       return CUDA_SUCCESS;

@@ -65,6 +65,7 @@ class Session {
   KernelText kernel_text;
   Allocations allocations;
   HostFunctions host_functions;
+  std::vector<std::shared_ptr<void>> kept_host_calls;  ///< of executable graphs (graph_host_call.hpp); reader thread
   std::mutex extents_mutex;
   std::map<protocol::u64, protocol::u64> extents;  ///< of the arena, registered with the driver: offset and bytes
   Parking parking;                                 ///< reader thread only, but for its events

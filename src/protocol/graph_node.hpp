@@ -29,11 +29,13 @@ struct KernelNode {
 static_assert(sizeof(KernelNode) == 48);
 
 /// One side of a copy, as CUDA_MEMCPY3D has it. `memory` is a CUmemorytype: host (`address` is an offset of the
-/// region), device or array (`address` is an ArrayHandle's value).
+/// region), device or array (`address` is an ArrayHandle's value). Pageable memory has a shadow in the region, which the guest's function
+/// `host_function` fills before the copy, or empties after it; 0: none.
 struct CopyNodeSide {
   u64 x, y, z, level;
   u64 address;
   u64 pitch, height;
+  u64 host_function;
   u32 memory;
   u32 zero;
 };
@@ -43,7 +45,7 @@ struct CopyNode {
   u64 width, height, depth;
   ContextHandle context;
 };
-static_assert(sizeof(CopyNode) == 160);
+static_assert(sizeof(CopyNode) == 176);
 
 struct FillNode {
   Pointer destination;

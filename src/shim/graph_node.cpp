@@ -60,7 +60,8 @@ CUresult add(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, 
     if (data) std::memcpy(&it.edge, &data[i], sizeof it.edge);
     std::memcpy(tail.data() + i * sizeof it, &it, sizeof it);
   }
-  CUresult result = write_node(parameters, tail);
+  NewHostFunctions functions;
+  CUresult result = write_node(parameters, tail, functions);
   if (result != CUDA_SUCCESS) return result;
 
   StagingChunk chunk(s.staging, gives_back(parameters.type) ? s.staging.take() : Staging::kNone);
@@ -71,6 +72,7 @@ CUresult add(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, 
                                       first, chunk.taken() ? chunk.offset() : protocol::kInline},
                                      &reply, tail);
   if (result != CUDA_SUCCESS) return result;
+  functions.keep();
   const auto made = reinterpret_cast<CUgraphNode>(reply.node.value);
   if (chunk.taken()) {
     if (reply.answer_bytes > Staging::kChunkBytes) return CUDA_ERROR_UNKNOWN;
@@ -118,20 +120,26 @@ CUresult get_node(CUgraphNode node, CUgraphNodeType type, CUgraphNodeParams& par
 CUresult set_node(CUgraphNode node, CUgraphNodeParams& parameters) {
   return guarded([&]() -> CUresult {
     std::vector<std::byte> tail;
-    const CUresult result = write_node(parameters, tail);
+    NewHostFunctions functions;
+    CUresult result = write_node(parameters, tail, functions);
     if (result != CUDA_SUCCESS) return result;
-    return ask<call::cuGraphNodeSetParams>(context_index(), {node_handle(node), static_cast<u32>(parameters.type), 0},
-                                           nullptr, tail);
+    result = ask<call::cuGraphNodeSetParams>(context_index(), {node_handle(node), static_cast<u32>(parameters.type), 0},
+                                             nullptr, tail);
+    if (result == CUDA_SUCCESS) functions.keep();
+    return result;
   });
 }
 
 CUresult set_exec_node(CUgraphExec exec, CUgraphNode node, CUgraphNodeParams& parameters) {
   return guarded([&]() -> CUresult {
     std::vector<std::byte> tail;
-    const CUresult result = write_node(parameters, tail);
+    NewHostFunctions functions;
+    CUresult result = write_node(parameters, tail, functions);
     if (result != CUDA_SUCCESS) return result;
-    return ask<call::cuGraphExecNodeSetParams>(
+    result = ask<call::cuGraphExecNodeSetParams>(
         context_index(), {exec_handle(exec), node_handle(node), static_cast<u32>(parameters.type), 0}, nullptr, tail);
+    if (result == CUDA_SUCCESS) functions.keep();
+    return result;
   });
 }
 

@@ -91,6 +91,8 @@ CUresult remember_host_function(HostFunction function, u64& id) {
   return CUDA_SUCCESS;
 }
 
+std::shared_ptr<const HostFunction> find_host_function(u64 id) { return look_up(id, true); }
+
 void forget_host_function(u64 id) {
   std::shared_ptr<const HostFunction> gone;  // what it holds is let go without the lock
   std::lock_guard lock(registry().mutex);
@@ -109,7 +111,7 @@ CUresult cuLaunchHostFunc(CUstream stream, CUhostFn function, void* data) {
     const auto run = [function, data](CUresult status) {
       if (status == CUDA_SUCCESS) function(data);
     };
-    return enqueue<call::cuLaunchHostFunc>(context, handle, {run, nullptr});
+    return enqueue<call::cuLaunchHostFunc>(context, handle, {run, nullptr, CUDA_HOST_NODE_PARAMS{function, data}});
   });
 }
 

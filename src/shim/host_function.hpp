@@ -1,5 +1,7 @@
 #pragma once
+#include <any>
 #include <functional>
+#include <memory>
 
 #include "shim/session.hpp"
 
@@ -12,11 +14,17 @@ struct HostFunction {
   std::function<void(CUresult status)> run;
   /// Nothing has it any more: only of numbers that graphs or user objects have.
   std::function<void()> ended;
+  /// What a program is told of it that asks for a node's parameters: its own CUDA_HOST_NODE_PARAMS, or the PageableBox
+  /// of a copy.
+  std::any given = {};
 };
 
 /// Gives it a number, and starts the helper thread. The number lives until the function has run once, or, if a graph or
 /// a user object has it, until the host says that it ended.
 CUresult remember_host_function(HostFunction function, u64& id);
+
+/// What a number stands for, or null. Any thread.
+std::shared_ptr<const HostFunction> find_host_function(u64 id);
 
 /// The host never heard of the number.
 void forget_host_function(u64 id);

@@ -15,10 +15,32 @@ namespace vgpu::shim {
 using protocol::u32;
 using protocol::u64;
 
+/// A box of bytes in pageable memory, as one side of CUDA_MEMCPY3D names it.
+struct PageableBox {
+  u64 address = 0;
+  u64 x = 0, y = 0, z = 0, level = 0;
+  u64 pitch = 0, rows = 0;
+};
+
+/// Numbers of host functions that were made for parameters: forgotten unless the host got to hear of them.
+class NewHostFunctions {
+ public:
+  NewHostFunctions() = default;
+  ~NewHostFunctions();
+  NewHostFunctions(const NewHostFunctions&) = delete;
+  NewHostFunctions& operator=(const NewHostFunctions&) = delete;
+  void add(u64 id) { ids_.push_back(id); }
+  /// The host has them.
+  void keep() noexcept { ids_.clear(); }
+
+ private:
+  std::vector<u64> ids_;
+};
+
 /// Appends the parameters' wire form to `out`. Errors that only this process can know: handles that are none
 /// (CUDA_ERROR_INVALID_HANDLE, CUDA_ERROR_INVALID_CONTEXT), missing arrays (CUDA_ERROR_INVALID_VALUE), and what is not
 /// carried (CUDA_ERROR_NOT_SUPPORTED, counted). The host finds the others.
-CUresult write_node(const CUgraphNodeParams& from, std::vector<std::byte>& out);
+CUresult write_node(const CUgraphNodeParams& from, std::vector<std::byte>& out, NewHostFunctions& functions);
 
 /// What the pointers in parameters that were given to the program point to.
 class NodeMemory {

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "shim/callable.hpp"
+#include "shim/host_function.hpp"
 #include "shim/node_parameters.hpp"
 
 namespace vgpu::shim {
@@ -36,9 +37,20 @@ class Reader {
 
 CUcontext as_context(ContextHandle handle) noexcept { return reinterpret_cast<CUcontext>(handle.value); }
 
+/// A side in pageable memory as the program gave it, in place of its shadow.
+CopyNodeSide own_side(CopyNodeSide side) {
+  const auto function = side.host_function != 0 ? find_host_function(side.host_function) : nullptr;
+  const auto* box = function ? std::any_cast<PageableBox>(&function->given) : nullptr;
+  side.host_function = 0;
+  if (!box) return side;
+  return {box->x, box->y, box->z, box->level, box->address, box->pitch, box->rows, 1, side.memory, 0};
+}
+
 void read_side(const CopyNodeSide& side, CUmemorytype& type, const void*& host, CUdeviceptr& device, CUarray& array) {
   type = static_cast<CUmemorytype>(side.memory);
-  if (type == CU_MEMORYTYPE_HOST)
+  if (type == CU_MEMORYTYPE_HOST && side.host_function != 0)
+    host = reinterpret_cast<const void*>(side.address);
+  else if (type == CU_MEMORYTYPE_HOST)
     host = state().channel->arena() + (side.address - VGPU_ARENA_OFFSET);
   else if (type == CU_MEMORYTYPE_ARRAY)
     array = reinterpret_cast<CUarray>(side.address);
@@ -46,7 +58,9 @@ void read_side(const CopyNodeSide& side, CUmemorytype& type, const void*& host, 
     device = side.address;
 }
 
-CUDA_MEMCPY_NODE_PARAMS copy_of(const CopyNode& node) {
+CUDA_MEMCPY_NODE_PARAMS copy_of(CopyNode node) {
+  node.source = own_side(node.source);
+  node.destination = own_side(node.destination);
   CUDA_MEMCPY_NODE_PARAMS to{};
   CUDA_MEMCPY3D& copy = to.copyParams;
   to.copyCtx = as_context(node.context);
@@ -97,10 +111,10 @@ CUresult NodeMemory::read_kernel(std::span<const std::byte> from, CUDA_KERNEL_NO
   const auto node = in.take<KernelNode>();
   const Callable* callable = find_callable(node.function.value);
   if (!in.good(node.parameter_bytes) || !callable) return CUDA_ERROR_UNKNOWN;
-  if (FunctionHandle{node.function.value}.well_formed())
-    to.func = reinterpret_cast<CUfunction>(node.function.value);
-  else
-    to.kern = reinterpret_cast<CUkernel>(node.function.value);
+  // The runtime knows a function by the kernel that it is a context's form of.
+  const bool is_function = FunctionHandle{node.function.value}.well_formed();
+  if (is_function) to.func = reinterpret_cast<CUfunction>(node.function.value);
+  to.kern = reinterpret_cast<CUkernel>(is_function ? callable->kernel : node.function.value);
   to.ctx = as_context(node.context);
   to.gridDimX = node.grid_x;
   to.gridDimY = node.grid_y;
@@ -139,8 +153,13 @@ CUresult NodeMemory::read(CUgraphNodeType type, std::span<const std::byte> from,
                    as_context(node.context)};
       break;
     }
-    case CU_GRAPH_NODE_TYPE_HOST:
-      return CUDA_ERROR_NOT_SUPPORTED;
+    case CU_GRAPH_NODE_TYPE_HOST: {
+      const auto function = find_host_function(in.take<HostNode>().id);
+      const auto* given = function ? std::any_cast<CUDA_HOST_NODE_PARAMS>(&function->given) : nullptr;
+      if (!given) return CUDA_ERROR_NOT_SUPPORTED;  // a part of a captured copy, which is no function of the program's
+      to.host = {given->fn, given->userData};
+      break;
+    }
     case CU_GRAPH_NODE_TYPE_GRAPH: {
       const auto node = in.take<ChildNode>();
       to.graph = {reinterpret_cast<CUgraph>(node.graph.value),

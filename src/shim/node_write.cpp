@@ -1,7 +1,9 @@
 #include <cstring>
 
 #include "common/cuda_names.hpp"
+#include "shim/captured_copy.hpp"
 #include "shim/copy.hpp"
+#include "shim/host_function.hpp"
 #include "shim/launch.hpp"
 #include "shim/node_parameters.hpp"
 #include "shim/refuse_as.hpp"
@@ -52,31 +54,66 @@ CUresult write_kernel(const CUDA_KERNEL_NODE_PARAMS_v3& from, Bytes& out) {
   return CUDA_SUCCESS;
 }
 
-/// A side in host memory: pinned memory is named by its place in the region.
-CUresult name_host_side(CopyNodeSide& side, const CopyNode& node) {
-  const u64 pitch = side.pitch != 0 ? side.pitch : side.x + node.width;
-  const u64 rows = side.height != 0 ? side.height : side.y + node.height;
-  const u64 start = (side.z * rows + side.y) * pitch + side.x;
+/// Calls f(in the program's memory, in the packed shadow) for each row of a copy.
+template <typename F>
+void each_row(const PageableBox& box, const CopyNode& node, std::byte* packed, F&& f) {
+  for (u64 z = 0; z < node.depth; ++z)
+    for (u64 y = 0; y < node.height; ++y, packed += node.width)
+      f(reinterpret_cast<std::byte*>(box.address + ((box.z + z) * box.rows + box.y + y) * box.pitch + box.x), packed);
+}
+
+/// A side in pageable memory: the copy is from or to a shadow, which a host function fills or empties at each launch.
+CUresult shadow_side(CopyNodeSide& side, const CopyNode& node, bool source, NewHostFunctions& functions) {
+  const PageableBox box{side.address, side.x, side.y, side.z, side.level, side.pitch, side.height};
+  u64 bytes = 0;
+  if (__builtin_mul_overflow(node.width, node.height, &bytes) || __builtin_mul_overflow(bytes, node.depth, &bytes) ||
+      bytes == 0)
+    return CUDA_ERROR_INVALID_VALUE;
+  CUresult result = CUDA_SUCCESS;
+  const Context* context =
+      node.context.value != 0 ? find_context(reinterpret_cast<CUcontext>(node.context.value)) : current_context(result);
+  if (!context) return result;
+  std::shared_ptr<Shadow> shadow;
+  result = make_shadow(*context, bytes, shadow);
+  if (result != CUDA_SUCCESS) return result;
+  HostFunction function;
+  function.given = box;
+  function.run = [box, node, source, shadow](CUresult) {
+    each_row(box, node, shadow->memory(), [&](std::byte* own, std::byte* packed) {
+      std::memcpy(source ? packed : own, source ? own : packed, node.width);
+    });
+  };
+  side = {0, 0, 0, 0, static_cast<u64>(shadow->offset()), node.width, node.height, 0, CU_MEMORYTYPE_HOST, 0};
+  result = remember_host_function(std::move(function), side.host_function);
+  if (result == CUDA_SUCCESS) functions.add(side.host_function);
+  return result;
+}
+
+/// A side in host memory: pinned memory is named by its place in the region. A pitch that was left out is the box's
+/// own.
+CUresult write_host_side(CopyNodeSide& side, const CopyNode& node, bool source, NewHostFunctions& functions) {
+  if (side.pitch == 0) side.pitch = side.x + node.width;
+  if (side.height == 0) side.height = side.y + node.height;
+  const u64 start = (side.z * side.height + side.y) * side.pitch + side.x;
   const u64 extent = node.width == 0 || node.height == 0 || node.depth == 0
                          ? 0
-                         : ((node.depth - 1) * rows + node.height - 1) * pitch + node.width;
+                         : ((node.depth - 1) * side.height + node.height - 1) * side.pitch + node.width;
   const auto* first = reinterpret_cast<const void*>(side.address + start);
-  if (!state().host_memory.contains(first, extent))
-    return refuse_as(name_index("cuGraphAddMemcpyNode"), "a graph's copy of pageable memory");
+  if (!state().host_memory.contains(first, extent)) return shadow_side(side, node, source, functions);
   side.memory = CU_MEMORYTYPE_HOST;
   side.address = static_cast<u64>(state().host_memory.offset(first)) - start;
   return CUDA_SUCCESS;
 }
 
 CUresult write_side(CUmemorytype type, const void* host, CUdeviceptr device, CUarray array, CopyNodeSide& side,
-                    const CopyNode& node) {
+                    const CopyNode& node, bool source, NewHostFunctions& functions) {
   switch (type) {
     case CU_MEMORYTYPE_HOST:
       side.address = reinterpret_cast<u64>(host);
-      return name_host_side(side, node);
+      return write_host_side(side, node, source, functions);
     case CU_MEMORYTYPE_UNIFIED:
       side.address = device;
-      if (where(side.address, 1) != Where::device) return name_host_side(side, node);
+      if (where(side.address, 1) != Where::device) return write_host_side(side, node, source, functions);
       side.memory = CU_MEMORYTYPE_DEVICE;
       return CUDA_SUCCESS;
     case CU_MEMORYTYPE_DEVICE:
@@ -91,7 +128,7 @@ CUresult write_side(CUmemorytype type, const void* host, CUdeviceptr device, CUa
   return CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult write_copy(const CUDA_MEMCPY_NODE_PARAMS& from, Bytes& out) {
+CUresult write_copy(const CUDA_MEMCPY_NODE_PARAMS& from, Bytes& out, NewHostFunctions& functions) {
   if (from.flags != 0 || from.reserved != 0) return CUDA_ERROR_INVALID_VALUE;
   const CUDA_MEMCPY3D& copy = from.copyParams;
   CopyNode node{};
@@ -99,11 +136,13 @@ CUresult write_copy(const CUDA_MEMCPY_NODE_PARAMS& from, Bytes& out) {
   node.width = copy.WidthInBytes;
   node.height = copy.Height;
   node.depth = copy.Depth;
-  node.source = {copy.srcXInBytes, copy.srcY, copy.srcZ, copy.srcLOD, 0, copy.srcPitch, copy.srcHeight, 0, 0};
-  node.destination = {copy.dstXInBytes, copy.dstY, copy.dstZ, copy.dstLOD, 0, copy.dstPitch, copy.dstHeight, 0, 0};
-  CUresult result = write_side(copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcArray, node.source, node);
+  node.source = {copy.srcXInBytes, copy.srcY, copy.srcZ, copy.srcLOD, 0, copy.srcPitch, copy.srcHeight, 0, 0, 0};
+  node.destination = {copy.dstXInBytes, copy.dstY, copy.dstZ, copy.dstLOD, 0, copy.dstPitch, copy.dstHeight, 0, 0, 0};
+  CUresult result =
+      write_side(copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcArray, node.source, node, true, functions);
   if (result != CUDA_SUCCESS) return result;
-  result = write_side(copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstArray, node.destination, node);
+  result = write_side(copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstArray, node.destination, node, false,
+                      functions);
   if (result == CUDA_SUCCESS) append(out, node);
   return result;
 }
@@ -165,6 +204,18 @@ CUresult write_conditional(const CUDA_CONDITIONAL_NODE_PARAMS& from, Bytes& out)
   return CUDA_SUCCESS;
 }
 
+CUresult write_host(const CUDA_HOST_NODE_PARAMS_v2& from, Bytes& out, NewHostFunctions& functions) {
+  if (from.fn == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  HostNode node{};
+  const CUresult result = remember_host_function({[fn = from.fn, data = from.userData](CUresult) { fn(data); }, nullptr,
+                                                  CUDA_HOST_NODE_PARAMS{from.fn, from.userData}},
+                                                 node.id);
+  if (result != CUDA_SUCCESS) return result;
+  functions.add(node.id);
+  append(out, node);
+  return CUDA_SUCCESS;
+}
+
 CUresult write_event(CUevent event, Bytes& out) {
   const EventNode node{{reinterpret_cast<u64>(event)}};
   if (!state().events.find(node.event.value)) return CUDA_ERROR_INVALID_HANDLE;
@@ -174,18 +225,22 @@ CUresult write_event(CUevent event, Bytes& out) {
 
 }  // namespace
 
-CUresult write_node(const CUgraphNodeParams& from, std::vector<std::byte>& out) {
+NewHostFunctions::~NewHostFunctions() {
+  for (const u64 id : ids_) forget_host_function(id);
+}
+
+CUresult write_node(const CUgraphNodeParams& from, std::vector<std::byte>& out, NewHostFunctions& functions) {
   if (from.reserved0[0] != 0 || from.reserved0[1] != 0 || from.reserved0[2] != 0 || from.reserved2 != 0)
     return CUDA_ERROR_INVALID_VALUE;
   switch (from.type) {
     case CU_GRAPH_NODE_TYPE_KERNEL:
       return write_kernel(from.kernel, out);
     case CU_GRAPH_NODE_TYPE_MEMCPY:
-      return write_copy(from.memcpy, out);
+      return write_copy(from.memcpy, out, functions);
     case CU_GRAPH_NODE_TYPE_MEMSET:
       return write_fill(from.memset, out);
     case CU_GRAPH_NODE_TYPE_HOST:
-      return CUDA_ERROR_NOT_SUPPORTED;
+      return write_host(from.host, out, functions);
     case CU_GRAPH_NODE_TYPE_GRAPH:
       append(out, ChildNode{{reinterpret_cast<u64>(from.graph.graph)}, static_cast<u32>(from.graph.ownership), 0});
       return CUDA_SUCCESS;

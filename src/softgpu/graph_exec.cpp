@@ -96,13 +96,17 @@ CUresult GraphExec::create(Graph& graph, cuuint64_t flags, std::shared_ptr<Graph
   made = std::make_shared<GraphExec>(std::move(plan), flags);
   made->source_ = graph.weak_from_this();
   ++graph.instances;
-  for (const auto& [object, count] : graph.user_objects) {
-    object->retain(count);
-    made->user_objects_.emplace_back(object, count);
-  }
+  made->hold(graph);
   made->handle = driver().graph_execs.insert(made);
   failure = {};
   return CUDA_SUCCESS;
+}
+
+void GraphExec::hold(const Graph& graph) {
+  for (const auto& [object, count] : graph.user_objects) {
+    object->retain(count);
+    user_objects_.emplace_back(object, count);
+  }
 }
 
 CUresult GraphExec::launch(Stream& stream) {
@@ -176,6 +180,7 @@ CUresult GraphExec::replace_child(CUgraphNode node, Graph& graph) {
   CUgraphExecUpdateResultInfo info{};
   if (update_plan(changed, graph, info) != CU_GRAPH_EXEC_UPDATE_SUCCESS) return CUDA_ERROR_INVALID_VALUE;
   const_cast<GraphStep*>(find_step(writable(), node))->children[0] = std::move(changed);
+  hold(graph);
   return CUDA_SUCCESS;
 }
 
@@ -196,6 +201,7 @@ CUresult GraphExec::update(const Graph& graph, CUgraphExecUpdateResultInfo& info
   info.result = update_plan(changed, graph, info);
   if (info.result != CU_GRAPH_EXEC_UPDATE_SUCCESS) return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
   plan_ = std::make_shared<GraphPlan>(std::move(changed));
+  hold(graph);
   return CUDA_SUCCESS;
 }
 

@@ -59,6 +59,8 @@ class GraphExec : public std::enable_shared_from_this<GraphExec> {
 
  private:
   GraphPlan& writable();
+  /// Keeps the graph's user objects for as long as this exists: work that came from the graph may need them.
+  void hold(const Graph& graph);
 
   std::shared_ptr<GraphPlan> plan_;  ///< shared with the launches that have not run
   const cuuint64_t flags_;

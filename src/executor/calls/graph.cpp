@@ -2,6 +2,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "executor/copy_graph.hpp"
 #include "executor/graph_lists.hpp"
 
 namespace vgpu::executor {
@@ -148,6 +149,8 @@ VGPU_HANDLER(cuGraphNodeGetType) {
   if (node == nullptr) return CUDA_ERROR_INVALID_VALUE;
   CUgraphNodeType type{};
   const CUresult result = in.cuda.cuGraphNodeGetType(node, &type);
+  if (CopyGraph parts; type == CU_GRAPH_NODE_TYPE_GRAPH && find_copy_graph(in.cuda, node, parts))
+    type = CU_GRAPH_NODE_TYPE_MEMCPY;
   reply.type = static_cast<u32>(type);
   return result;
 }

@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "executor/copy_graph.hpp"
 #include "executor/launch_attributes.hpp"
 #include "executor/node_parameters.hpp"
 
@@ -45,6 +46,25 @@ CUresult write_answer(const std::vector<std::byte>& bytes, std::byte* room, u64&
   return CUDA_SUCCESS;
 }
 
+/// A copy that can't become one of another form: a graph's topology is what it is.
+CUresult refuse_form(Invocation& in) {
+  in.session.count_unsupported("cuGraphMemcpyNodeSetParams");
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+/// Calls f(parameters) with what the driver gets for them: themselves, or a child graph for a copy of pageable memory.
+template <typename F>
+CUresult with_driver_form(Invocation& in, NodeParameters& parameters, F&& f) {
+  if (!parameters.functions().any()) return f(parameters.native());
+  CUgraphNodeParams child{};
+  child.type = CU_GRAPH_NODE_TYPE_GRAPH;
+  CUresult result = make_copy_graph(in, parameters.native(), parameters.functions(), child.graph.graph);
+  if (result != CUDA_SUCCESS) return result;
+  result = f(child);
+  in.cuda.cuGraphDestroy(child.graph.graph);
+  return result;
+}
+
 }  // namespace
 
 VGPU_HANDLER(cuGraphAddNode) {
@@ -56,11 +76,13 @@ VGPU_HANDLER(cuGraphAddNode) {
   CUresult result = dependencies.read(in, request.dependency_count);
   if (result != CUDA_SUCCESS) return result;
   NodeParameters parameters;
-  result = parameters.read(in, request.type, in.tail.subspan(request.dependency_count * sizeof(NodeDependency)));
+  result = parameters.read(in, request.type, in.tail.subspan(request.dependency_count * sizeof(NodeDependency)), graph);
   if (result != CUDA_SUCCESS) return result;
   CUgraphNode node = nullptr;
-  result = in.cuda.cuGraphAddNode_v2(&node, graph, dependencies.nodes.data(), dependencies.edges.data(),
-                                     dependencies.nodes.size(), &parameters.native());
+  result = with_driver_form(in, parameters, [&](CUgraphNodeParams& native) {
+    return in.cuda.cuGraphAddNode_v2(&node, graph, dependencies.nodes.data(), dependencies.edges.data(),
+                                     dependencies.nodes.size(), &native);
+  });
   if (result != CUDA_SUCCESS) return result;
   reply.node = in.session.graphs.node(request.graph, node);
   if (reply.node.value == 0) {
@@ -70,16 +92,22 @@ VGPU_HANDLER(cuGraphAddNode) {
   if (parameters.moved().value != 0) in.session.graphs.adopt(reply.node, parameters.moved());
   if (room == nullptr) return CUDA_SUCCESS;
   std::vector<std::byte> bytes;
-  result = write_parameters(in, reply.node, parameters.native(), bytes);
+  result = write_parameters(in, reply.node, parameters.native(), parameters.functions(), bytes);
   return result == CUDA_SUCCESS ? write_answer(bytes, room, reply.answer_bytes) : result;
 }
 
 VGPU_HANDLER(cuGraphNodeSetParams) {
   const auto node = in.session.handles.find<CUgraphNode>(request.node);
-  if (node == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const auto graph = in.session.handles.find<CUgraph>(in.session.graphs.graph_of(request.node));
+  if (node == nullptr || graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
   NodeParameters parameters;
-  const CUresult result = parameters.read(in, request.type, in.tail);
-  return result == CUDA_SUCCESS ? in.cuda.cuGraphNodeSetParams(node, &parameters.native()) : result;
+  const CUresult result = parameters.read(in, request.type, in.tail, graph);
+  if (result != CUDA_SUCCESS) return result;
+  CopyGraph parts;
+  if (request.type != CU_GRAPH_NODE_TYPE_MEMCPY || !find_copy_graph(in.cuda, node, parts))
+    return parameters.functions().any() ? refuse_form(in) : in.cuda.cuGraphNodeSetParams(node, &parameters.native());
+  const CUresult changed = change_copy_graph(in, node, parts, parameters.native(), parameters.functions());
+  return changed == CUDA_ERROR_NOT_SUPPORTED ? refuse_form(in) : changed;
 }
 
 VGPU_HANDLER(cuGraphExecNodeSetParams) {
@@ -87,8 +115,17 @@ VGPU_HANDLER(cuGraphExecNodeSetParams) {
   const auto exec = in.session.handles.find<CUgraphExec>(request.exec);
   if (node == nullptr || exec == nullptr) return CUDA_ERROR_INVALID_VALUE;
   NodeParameters parameters;
-  const CUresult result = parameters.read(in, request.type, in.tail);
-  return result == CUDA_SUCCESS ? in.cuda.cuGraphExecNodeSetParams(exec, node, &parameters.native()) : result;
+  const CUresult result = parameters.read(in, request.type, in.tail, nullptr);
+  if (result != CUDA_SUCCESS) return result;
+  if (request.type == CU_GRAPH_NODE_TYPE_MEMCPY) {
+    CopyGraph parts;
+    find_copy_graph(in.cuda, node, parts);
+    const CopyFunctions& functions = parameters.functions();
+    if ((parts.before != nullptr) != (functions.before != 0) || (parts.after != nullptr) != (functions.after != 0))
+      return refuse_form(in);
+  }
+  return with_driver_form(
+      in, parameters, [&](CUgraphNodeParams& native) { return in.cuda.cuGraphExecNodeSetParams(exec, node, &native); });
 }
 
 VGPU_HANDLER(vgpuGraphNodeGetParams) {
@@ -97,11 +134,12 @@ VGPU_HANDLER(vgpuGraphNodeGetParams) {
   std::byte* room = answer_room(in, request.answer);
   if (room == nullptr) return CUDA_ERROR_UNKNOWN;
   CUgraphNodeParams parameters;
-  CUresult result = read_node(in, node, parameters);
+  CopyFunctions functions;
+  CUresult result = read_node(in, node, parameters, functions);
   if (result != CUDA_SUCCESS) return result;
   if (static_cast<u32>(parameters.type) != request.type) return CUDA_ERROR_INVALID_VALUE;
   std::vector<std::byte> bytes;
-  result = write_parameters(in, request.node, parameters, bytes);
+  result = write_parameters(in, request.node, parameters, functions, bytes);
   return result == CUDA_SUCCESS ? write_answer(bytes, room, reply.answer_bytes) : result;
 }
 

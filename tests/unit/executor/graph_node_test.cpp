@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "executor/graph_host_call.hpp"
 #include "guest.hpp"
 
 using namespace vgpu;
@@ -17,6 +18,9 @@ T native(unsigned number) {
 
 struct Seen {
   unsigned added = 0;
+  std::vector<CUgraphNodeType> types;
+  unsigned graphs_alive = 0;
+  std::vector<void*> kept;
   CUgraphNodeParams parameters{};
   std::vector<CUgraphNode> dependencies;
   std::vector<CUgraphEdgeData> edges;
@@ -37,6 +41,7 @@ CUresult add_node(CUgraphNode* node, CUgraph, const CUgraphNode* dependencies, c
   }
   if (parameters->type == CU_GRAPH_NODE_TYPE_CONDITIONAL) parameters->conditional.phGraph_out = bodies.data();
   if (parameters->type == CU_GRAPH_NODE_TYPE_MEM_ALLOC) parameters->alloc.dptr = 0x7000;
+  seen.types.push_back(parameters->type);
   seen.parameters = *parameters;
   *node = native<CUgraphNode>(100 + ++seen.added);
   return CUDA_SUCCESS;
@@ -76,6 +81,25 @@ CUresult set_attribute(CUgraphNode, CUkernelNodeAttrID id, const CUkernelNodeAtt
   return CUDA_SUCCESS;
 }
 
+CUresult create_graph(CUgraph* graph, unsigned) {
+  ++seen.graphs_alive;
+  *graph = native<CUgraph>(60);
+  return CUDA_SUCCESS;
+}
+
+CUresult destroy_graph(CUgraph) {
+  --seen.graphs_alive;
+  return CUDA_SUCCESS;
+}
+
+CUresult create_object(CUuserObject* object, void* call, CUhostFn, unsigned, unsigned) {
+  seen.kept.push_back(call);
+  *object = native<CUuserObject>(70);
+  return CUDA_SUCCESS;
+}
+
+CUresult retain_object(CUgraph, CUuserObject, unsigned, unsigned) { return CUDA_SUCCESS; }
+
 CUresult set_enabled(CUgraphExec, CUgraphNode, unsigned enabled) {
   seen.enabled = enabled;
   return CUDA_SUCCESS;
@@ -91,6 +115,10 @@ executor::Driver with_nodes(const FakeCuda& cuda) {
   driver.cuFuncGetParamInfo = parameter_info;
   driver.cuGraphKernelNodeSetAttribute = set_attribute;
   driver.cuGraphNodeSetEnabled = set_enabled;
+  driver.cuGraphCreate = create_graph;
+  driver.cuGraphDestroy = destroy_graph;
+  driver.cuUserObjectCreate = create_object;
+  driver.cuGraphRetainUserObject = retain_object;
   return driver;
 }
 
@@ -220,7 +248,7 @@ TEST_CASE("graph nodes: a copy's host side lies in the region, and a missing pit
   copy.width = 16;
   copy.height = 2;
   copy.depth = 1;
-  copy.source = {4, 1, 0, 0, VGPU_STAGING_OFFSET, 32, 0, CU_MEMORYTYPE_HOST, 0};
+  copy.source = {4, 1, 0, 0, VGPU_STAGING_OFFSET, 32, 0, 0, CU_MEMORYTYPE_HOST, 0};
   copy.destination.memory = CU_MEMORYTYPE_DEVICE;
   copy.destination.address = 0x4000;
   REQUIRE(world.add(CU_GRAPH_NODE_TYPE_MEMCPY, tail_of(copy), 0) == CUDA_SUCCESS);
@@ -291,4 +319,37 @@ TEST_CASE("graph nodes: executable graphs' nodes change, attributes are checked,
   CHECK(seen.enabled == 1);
   CHECK(world.guest.call<call::cuGraphNodeSetEnabled>({GraphExecHandle::make(5, 0), node, 1, 0}) ==
         CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_CASE("graph nodes: a host function is kept by its graph") {
+  World world;
+  REQUIRE(world.add(CU_GRAPH_NODE_TYPE_HOST, tail_of(HostNode{42}), 0) == CUDA_SUCCESS);
+  CHECK(seen.parameters.host.fn == &executor::run_graph_host_call);
+  REQUIRE(seen.kept.size() == 1);
+  CHECK(seen.parameters.host.userData == seen.kept[0]);
+  CHECK(static_cast<executor::GraphHostCall*>(seen.kept[0])->id == 42);
+  delete static_cast<executor::GraphHostCall*>(seen.kept[0]);
+}
+
+TEST_CASE("graph nodes: a copy of pageable memory is a child graph with the guest's functions around it") {
+  World world;
+  CopyNode copy{};
+  copy.width = 16;
+  copy.height = copy.depth = 1;
+  copy.source = {0, 0, 0, 0, VGPU_STAGING_OFFSET, 16, 1, 5, CU_MEMORYTYPE_HOST, 0};
+  copy.destination = {0, 0, 0, 0, VGPU_STAGING_OFFSET + 64, 16, 1, 6, CU_MEMORYTYPE_HOST, 0};
+  REQUIRE(world.add(CU_GRAPH_NODE_TYPE_MEMCPY, tail_of(copy), 0) == CUDA_SUCCESS);
+  CHECK(seen.types == std::vector{CU_GRAPH_NODE_TYPE_HOST, CU_GRAPH_NODE_TYPE_MEMCPY, CU_GRAPH_NODE_TYPE_HOST,
+                                  CU_GRAPH_NODE_TYPE_GRAPH});
+  CHECK(seen.parameters.graph.graph == native<CUgraph>(60));
+  CHECK(seen.graphs_alive == 0);
+  REQUIRE(seen.kept.size() == 2);
+  CHECK(static_cast<executor::GraphHostCall*>(seen.kept[0])->id == 5);
+  CHECK(static_cast<executor::GraphHostCall*>(seen.kept[1])->id == 6);
+  for (void* call : seen.kept) delete static_cast<executor::GraphHostCall*>(call);
+
+  // Only memory of the region has functions.
+  copy.source.memory = CU_MEMORYTYPE_DEVICE;
+  world.add(CU_GRAPH_NODE_TYPE_MEMCPY, tail_of(copy), 0);
+  CHECK(world.guest.reason() == VGPU_END_BAD_REQUEST);
 }

@@ -257,3 +257,53 @@ TEST_CASE("graph node: attributes and whether it is enabled") {
   CHECK(cuGraphNodeGetEnabled(kExec, node, &enabled) == CUDA_SUCCESS);
   CHECK(enabled == 1);
 }
+
+TEST_CASE("graph node: a host function and pageable memory have numbers, and come back as they were given") {
+  Session session;
+  accept_nodes(session);
+  const auto node = reinterpret_cast<CUgraphNode>(kNode.value);
+  CUgraphNode made = nullptr;
+  int data = 0;
+  const CUDA_HOST_NODE_PARAMS function{[](void* at) { ++*static_cast<int*>(at); }, &data};
+  REQUIRE(cuGraphAddHostNode(&made, kGraph, nullptr, 0, &function) == CUDA_SUCCESS);
+  auto records = session.executor.records_of<call::cuGraphAddNode>();
+  REQUIRE(records.size() == 1);
+  const auto host = part<HostNode>(records[0].tail);
+  answer_with<call::vgpuGraphNodeGetParams>(session, call::vgpuGraphNodeGetParams::Reply{}, bytes_of(host));
+  CUDA_HOST_NODE_PARAMS got{};
+  REQUIRE(cuGraphHostNodeGetParams(node, &got) == CUDA_SUCCESS);
+  CHECK(got.fn == function.fn);
+  CHECK(got.userData == &data);
+
+  std::vector<char> pageable(4096);
+  CUDA_MEMCPY3D copy{};
+  copy.srcMemoryType = CU_MEMORYTYPE_HOST;
+  copy.srcHost = pageable.data();
+  copy.srcXInBytes = 8;
+  copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+  copy.dstDevice = 0x123000;
+  copy.WidthInBytes = 64;
+  copy.Height = copy.Depth = 1;
+  REQUIRE(cuGraphAddMemcpyNode(&made, kGraph, nullptr, 0, &copy, session.context) == CUDA_SUCCESS);
+  records = session.executor.records_of<call::cuGraphAddNode>();
+  REQUIRE(records.size() == 2);
+  const auto wire = part<CopyNode>(records[1].tail);
+  CHECK(wire.source.host_function != 0);
+  CHECK(wire.source.host_function != host.id);
+  CHECK(wire.source.address >= VGPU_ARENA_OFFSET);
+  CHECK(wire.source.x == 0);
+  CHECK(wire.destination.host_function == 0);
+  answer_with<call::vgpuGraphNodeGetParams>(session, call::vgpuGraphNodeGetParams::Reply{}, bytes_of(wire));
+  CUDA_MEMCPY3D back{};
+  REQUIRE(cuGraphMemcpyNodeGetParams(node, &back) == CUDA_SUCCESS);
+  CHECK(back.srcHost == pageable.data());
+  CHECK(back.srcXInBytes == 8);
+  CHECK(back.srcMemoryType == CU_MEMORYTYPE_HOST);
+
+  // A node that the host refuses takes its function's number along.
+  session.executor.on<call::cuGraphAddNode>([](const Record&) { return Answer{CUDA_ERROR_INVALID_VALUE, {}, false}; });
+  CHECK(cuGraphAddHostNode(&made, kGraph, nullptr, 0, &function) == CUDA_ERROR_INVALID_VALUE);
+  const auto refused = part<HostNode>(session.executor.records_of<call::cuGraphAddNode>()[2].tail);
+  answer_with<call::vgpuGraphNodeGetParams>(session, call::vgpuGraphNodeGetParams::Reply{}, bytes_of(refused));
+  CHECK(cuGraphHostNodeGetParams(node, &got) == CUDA_ERROR_NOT_SUPPORTED);
+}
