@@ -53,7 +53,7 @@ struct Runner {
         break;
       }
     }
-    session_.executor.answer(asker, reply_with(call::vgpuNextHostFunction::Reply{id, status, 0}));
+    session_.executor.answer(asker, reply_with(call::vgpuNextHostFunction::Reply{id, status, 0, id}));
   }
   Session& session_;
   Record asker_{};
