@@ -57,6 +57,9 @@ class FieldPrinter {
   void print(std::string_view field, const protocol::TextureView& value) {
     if (value.given != 0) fmt::format_to(std::back_inserter(out_), " {}={}", field, value.format);
   }
+  void print(std::string_view field, const protocol::DeviceResource& value) {
+    fmt::format_to(std::back_inserter(out_), " {}={} multiprocessors={}", field, value.number, value.multiprocessors);
+  }
   void print(std::string_view field, const protocol::TensorDescription& value) {
     print(field, value.address);
     print("rank", value.rank);

@@ -8,6 +8,7 @@
 #include "executor/captures.hpp"
 #include "executor/completion.hpp"
 #include "executor/contexts.hpp"
+#include "executor/device_resources.hpp"
 #include "executor/driver.hpp"
 #include "executor/graphs.hpp"
 #include "executor/handle_table.hpp"
@@ -60,6 +61,7 @@ class Session {
   Captures captures;
   JitLinks links;
   OwnedArrays owned_arrays;
+  DeviceResources device_resources;
   ObjectNumbers textures;
   ObjectNumbers surfaces;
   KernelText kernel_text;

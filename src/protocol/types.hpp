@@ -224,6 +224,16 @@ struct TextureView {
   u32 given;  ///< 0: the texture has no view
 };
 
+/// A CUdevResource. What the driver keeps in it stays with the executor, which knows it by its number.
+struct DeviceResource {
+  u32 number;  ///< from 1
+  u32 type;    ///< CUdevResourceType
+  u32 multiprocessors;
+  u32 least_partition;
+  u32 coscheduled_alignment;
+  u32 zero;
+};
+
 /// The 64 bytes of a CUlaunchAttributeValue.
 using AttributeValue = std::array<u64, 8>;
 

@@ -45,8 +45,8 @@ inline constexpr bool kReleases =
     std::is_same_v<Call, call::cuDevicePrimaryCtxRelease> || std::is_same_v<Call, call::cuDevicePrimaryCtxReset> ||
     std::is_same_v<Call, call::vgpuHostFunctionDone> || std::is_same_v<Call, call::vgpuMapExtent> ||
     std::is_same_v<Call, call::cuGraphDestroy> || std::is_same_v<Call, call::cuGraphExecDestroy> ||
-    std::is_same_v<Call, call::cuUserObjectRelease> || std::is_same_v<Call, call::cuStreamEndCapture> ||
-    std::is_same_v<Call, call::vgpuUnmapExtent>;
+    std::is_same_v<Call, call::cuUserObjectRelease> || std::is_same_v<Call, call::cuGreenCtxDestroy> ||
+    std::is_same_v<Call, call::cuStreamEndCapture> || std::is_same_v<Call, call::vgpuUnmapExtent>;
 
 /// Calls that wait for earlier work: an error of that work is theirs, too. Calls that make or answer something are not
 /// among them, because an error would hide what they made.
@@ -57,6 +57,13 @@ inline constexpr bool kReportsEarlierErrors =
     std::is_same_v<Call, call::cuEventQuery> || std::is_same_v<Call, call::cuMemcpyHtoD> ||
     std::is_same_v<Call, call::cuMemcpyDtoH> || std::is_same_v<Call, call::cuMemcpyDtoD> ||
     std::is_same_v<Call, call::cuMemcpy3D> || std::is_same_v<Call, call::cuMemcpyPeer>;
+
+/// Calls that end kernels' modules or contexts: the driver hands out what they printed.
+template <typename Call>
+inline constexpr bool kEndsKernels =
+    std::is_same_v<Call, call::cuCtxDestroy> || std::is_same_v<Call, call::cuDevicePrimaryCtxRelease> ||
+    std::is_same_v<Call, call::cuDevicePrimaryCtxReset> || std::is_same_v<Call, call::cuModuleUnload> ||
+    std::is_same_v<Call, call::cuLibraryUnload>;
 
 class Channel {
  public:

@@ -110,7 +110,8 @@ extern "C" CUresult CUDAAPI cuCtxCreate_v3(CUcontext* out, CUexecAffinityParam* 
 CUresult cuCtxDestroy(CUcontext handle) {
   return guarded([&]() -> CUresult {
     Context* context = find_context(handle);
-    if (!context || context->primary) return handle && !context ? CUDA_ERROR_INVALID_CONTEXT : CUDA_ERROR_INVALID_VALUE;
+    if (!context || context->primary || context->green != 0)
+      return handle && !context ? CUDA_ERROR_INVALID_CONTEXT : CUDA_ERROR_INVALID_VALUE;
     const u64 value = context->handle;
     empty_context(*context);
     context->active.store(false, std::memory_order_release);

@@ -1,5 +1,7 @@
 // Limits and preferences of the current context.
+#include "common/cuda_names.hpp"
 #include "shim/context.hpp"
+#include "shim/refuse_as.hpp"
 
 using namespace vgpu::shim;
 
@@ -78,4 +80,29 @@ CUresult cuCtxGetStreamPriorityRange(int* least, int* greatest) {
 
 CUresult cuCtxResetPersistingL2Cache() {
   return with_context([](Context& context) { return post<call::cuCtxResetPersistingL2Cache>(context.index(), {0}); });
+}
+
+CUresult cuCtxSetFlags(unsigned int flags) {
+  return with_context([&](Context& context) -> CUresult {
+    const unsigned schedule = flags & CU_CTX_SCHED_MASK;
+    if ((flags & ~static_cast<unsigned>(CU_CTX_FLAGS_MASK)) != 0 || (schedule & (schedule - 1)) != 0)
+      return CUDA_ERROR_INVALID_VALUE;
+    // How a thread waits is this library's affair; memory stays mapped and resized as it is. Other flags change what
+    // calls do.
+    constexpr unsigned kCarried = CU_CTX_SCHED_MASK | CU_CTX_MAP_HOST | CU_CTX_LMEM_RESIZE_TO_MAX;
+    if ((flags & ~kCarried) != 0)
+      return refuse_as(vgpu::cuda_name_index("cuCtxSetFlags").value_or(~0u),
+                       "a context's core dumps or synchronous copies");
+    context.flags.store(flags);
+    if (context.primary) state().devices[static_cast<u32>(context.device)]->primary_flags.store(flags);
+    return CUDA_SUCCESS;
+  });
+}
+
+// Only contexts of MPS clients have an affinity of their own.
+CUresult cuCtxGetExecAffinity(CUexecAffinityParam* affinity, CUexecAffinityType type) {
+  return with_context([&](Context&) {
+    if (!affinity || static_cast<u32>(type) >= CU_EXEC_AFFINITY_TYPE_MAX) return CUDA_ERROR_INVALID_VALUE;
+    return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
+  });
 }

@@ -21,6 +21,7 @@ struct Context {
   u64 handle = 0;
   i32 device = 0;
   bool primary = false;
+  u64 green = 0;                    ///< handle of the green context that it is the CUcontext of, or 0
   std::atomic<bool> active{false};  ///< a primary context is valid while somebody retains it
   std::atomic<u32> flags{0};
   u64 id = 0;  ///< unique in the process, never used twice
@@ -104,6 +105,10 @@ struct MipmappedArray {
   std::map<u32, u64> parts;  ///< levels that have been given out
 };
 
+struct GreenContext {
+  u64 context = 0;  ///< handle of its CUcontext
+};
+
 /// A CUlinkState.
 struct Link {
   std::mutex mutex;
@@ -128,6 +133,7 @@ using FunctionTable = HandleTable<Kind::function, Callable>;
 using KernelTable = HandleTable<Kind::kernel, Callable>;
 using ArrayTable = HandleTable<Kind::array, Array>;
 using MipmappedArrayTable = HandleTable<Kind::mipmapped_array, MipmappedArray>;
+using GreenContextTable = HandleTable<Kind::green_context, GreenContext>;
 using LinkTable = HandleTable<Kind::link, Link>;
 using GraphExecTable = HandleTable<Kind::graph_exec, GraphExec>;
 using UserObjectTable = HandleTable<Kind::user_object, UserObject>;

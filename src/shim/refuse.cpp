@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "common/cuda_names.hpp"
+#include "shim/driver_log.hpp"
 #include "shim/refuse_as.hpp"
 #include "shim/session.hpp"
 
@@ -43,8 +44,10 @@ bool wants_log() noexcept {
 }  // namespace
 
 CUresult refuse_as(unsigned index, const char* what) noexcept {
-  if (wants_log() && first_time(what))
-    std::fprintf(stderr, "vgpu: %s is not carried: CUDA_ERROR_NOT_SUPPORTED\n", what);
+  char message[256];
+  std::snprintf(message, sizeof message, "vgpu: %s is not carried: CUDA_ERROR_NOT_SUPPORTED", what);
+  log_message(CU_LOG_LEVEL_ERROR, message);
+  if (wants_log() && first_time(what)) std::fprintf(stderr, "%s\n", message);
   const auto names = cuda_names();
   // Only a count for the operator: what the channel has to report is the next call's business.
   if (index < names.size() && ready() == CUDA_SUCCESS)

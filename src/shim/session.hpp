@@ -52,8 +52,8 @@ CUresult ask(u32 context, const typename Call::Request& request, typename Call::
   ThreadSlot slot;
   if (!slot.taken()) return state().channel->health();
   const CUresult result = state().channel->ask<Call>(slot.index(), context, request, reply, tail);
+  if constexpr (kReportsEarlierErrors<Call> || kEndsKernels<Call>) take_kernel_text();
   if constexpr (kReportsEarlierErrors<Call>) {
-    take_kernel_text();
     if (result == CUDA_SUCCESS) {
       state().staging.reclaim();
       return state().channel->take_error();

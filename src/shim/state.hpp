@@ -48,6 +48,7 @@ struct State {
   FunctionTable functions;
   KernelTable kernels;
   LinkTable links;
+  GreenContextTable green_contexts;
   ArrayTable arrays;
   MipmappedArrayTable mipmapped_arrays;
   NumberedObjects<TextureObject> textures;

@@ -146,18 +146,23 @@ CUresult cuStreamGetPriority(CUstream stream, int* priority) {
 }
 
 CUresult cuStreamGetCtx(CUstream stream, CUcontext* out) {
-  return with_stream(stream, [&](Context& context, StreamHandle handle) {
-    if (!out) return CUDA_ERROR_INVALID_VALUE;
-    const Stream* known = stream_object(handle);
-    *out = known ? reinterpret_cast<CUcontext>(known->context) : as_cuda(context);
-    return CUDA_SUCCESS;
-  });
+  if (!out) return guarded([] { return CUDA_ERROR_INVALID_VALUE; });
+  return cuStreamGetCtx_v2(stream, out, nullptr);
 }
 
 CUresult cuStreamGetCtx_v2(CUstream stream, CUcontext* out, CUgreenCtx* green) {
-  const CUresult result = cuStreamGetCtx(stream, out);
-  if (result == CUDA_SUCCESS && green) *green = nullptr;
-  return result;
+  return with_stream(stream, [&](Context& context, StreamHandle handle) {
+    if (!out && !green) return CUDA_ERROR_INVALID_VALUE;
+    const Stream* known = stream_object(handle);
+    u64 of = known ? known->context : context.handle;
+    const Context* owner = state().contexts.find(of);
+    const u64 green_handle = owner ? owner->green : 0;
+    // A green context's work is its device's primary context's.
+    if (green_handle != 0) of = state().devices[static_cast<u32>(owner->device)]->primary;
+    if (out) *out = reinterpret_cast<CUcontext>(of);
+    if (green) *green = reinterpret_cast<CUgreenCtx>(green_handle);
+    return CUDA_SUCCESS;
+  });
 }
 
 CUresult cuStreamGetDevice(CUstream stream, CUdevice* device) {

@@ -42,6 +42,7 @@ VGPU_HANDLER(cuDevicePrimaryCtxRelease) {
   const CUresult result = in.cuda.cuDevicePrimaryCtxRelease_v2(device);
   in.current.forget();
   look_whether_emptied(in, device);
+  in.session.kernel_text.look();
   return result;
 }
 
@@ -51,6 +52,7 @@ VGPU_HANDLER(cuDevicePrimaryCtxReset) {
   const CUresult result = in.cuda.cuDevicePrimaryCtxReset_v2(device);
   in.current.forget();
   in.session.contexts.primary_emptied(device);
+  in.session.kernel_text.look();
   return result;
 }
 
@@ -73,6 +75,7 @@ VGPU_HANDLER(cuCtxDestroy) {
   if (context == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
   const CUresult result = in.cuda.cuCtxDestroy_v2(context);
   in.current.forget();
+  in.session.kernel_text.look();
   return result;
 }
 
