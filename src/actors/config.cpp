@@ -318,15 +318,34 @@ class Reader {
     if (const auto pool = existing_pool(reader, reader.text("pool"))) config_.unregistered_pool = *pool;
   }
 
+  void read_images(TableReader& reader) {
+    // What a service manager gives its service, else where large temporary files belong.
+    const char* given = std::getenv("CACHE_DIRECTORY");
+    config_.images = given != nullptr && *given != '\0' ? given : "/var/tmp";
+    if (const auto path = reader.text("images")) {
+      config_.images = *path == "off" ? "" : *path;
+      if (!config_.images.empty() && config_.images.is_relative())
+        reader.mistake("images", "expected an absolute path or \"off\", found \"" + *path + "\"");
+    }
+    if (const auto text = reader.text("images_size")) {
+      const auto bytes = parse_size(*text);
+      if (bytes)
+        config_.images_bytes = *bytes;
+      else
+        reader.mistake("images_size", "expected a size such as \"4GiB\", found \"" + *text + "\"");
+    }
+  }
+
   void read_executor(const toml::table* table) {
     static const toml::table kNone;
     TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[executor]",
-                       {"spin_microseconds", "path", "region_size"});
+                       {"spin_microseconds", "path", "region_size", "images", "images_size"});
     if (const auto spin = reader.number("spin_microseconds", 0, 1'000'000)) config_.spin_microseconds = *spin;
     if (const auto path = reader.text("path")) {
       config_.executor = *path;
       if (config_.executor.is_relative()) reader.mistake("path", "expected an absolute path, found \"" + *path + "\"");
     }
+    read_images(reader);
     if (const auto text = reader.text("region_size")) {
       const auto bytes = parse_size(*text);
       if (!bytes || *bytes < kLowestRegion || *bytes > kHighestRegion || *bytes % VGPU_ARENA_GRANULE != 0)

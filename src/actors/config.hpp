@@ -83,6 +83,8 @@ struct Config {
   std::uint32_t spin_microseconds = 50;
   std::filesystem::path executor;  ///< empty: beside vgpud
   std::uint64_t region_bytes = std::uint64_t{16} << 30;
+  std::filesystem::path images;                         ///< where executors keep programs' images; empty: nowhere
+  std::uint64_t images_bytes = std::uint64_t{4} << 30;  ///< at most, for each user of each VM
 
   const PoolConfig* pool(std::string_view name) const noexcept;
   const VmConfig* vm(std::uint32_t id) const noexcept;

@@ -119,6 +119,13 @@ void open_session(Self self, const protocol::Hello& hello) {
   spec.spin_microseconds = context.config.spin_microseconds;
   spec.log_calls = log::enabled(log::Level::debug);
   spec.memory = state.memory;
+  if (context.images != nullptr) {
+    UniqueFd folder = context.images->open(state.identity.vm, state.memory->vm() != nullptr, state.socket->peer().uid);
+    if (folder) {
+      spec.images = std::make_shared<const UniqueFd>(std::move(folder));
+      spec.images_bytes = context.config.images_bytes;
+    }
+  }
   state.phase = Phase::opening;
   state.executor =
       self->spawn<caf::monitored>(executor, state.context, std::move(spec), connection_actor(self), pool.scheduler);

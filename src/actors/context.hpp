@@ -8,6 +8,7 @@
 
 #include "actors/config.hpp"
 #include "actors/driver_choice.hpp"
+#include "actors/image_folders.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/ports.hpp"
 
@@ -36,6 +37,7 @@ struct Context {
   std::map<std::string, Pool> pools;
   metrics_actor metrics;
   StartExecutor start_executor;
+  std::unique_ptr<ImageFolders> images;            ///< null: none are kept
   mutable std::atomic<std::uint32_t> sessions{0};  ///< the number of the last session
 };
 using ContextPtr = std::shared_ptr<const Context>;

@@ -140,6 +140,10 @@ class Daemon {
     if (qemu_socket_ == nullptr) return false;
     ivshmem_ = IvshmemServers::start(io_, config_, error);
     if (ivshmem_ == nullptr) return false;
+    if (!config_.images.empty()) {
+      context_->images = ImageFolders::make(config_.images, error);
+      if (context_->images == nullptr) return false;
+    }
     store_ = std::make_shared<MetricsStore>();
     for (const PoolConfig& pool : config_.pools) store_->declare(0, pool.name);
     for (const VmConfig& vm : config_.vms) store_->declare(vm.id, vm.pool);
@@ -202,6 +206,7 @@ class Daemon {
       log::error("some sessions did not end in time; their executors are killed");
       socket_.reset();
       qemu_socket_.reset();
+      context_->images.reset();
       ::_exit(1);  // executors die with the daemon; waiting for their actors could take for ever
     }
     caf::anon_send(context_->metrics, stop_atom_v);

@@ -140,7 +140,7 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
 /// Runs in the child, between fork and exec: only what is async-signal-safe. Descriptors first move above the fixed
 /// numbers, so that none overwrites another. One that is -1 stays closed.
 [[noreturn]] void run_child(const char* program, char* const* arguments, char* const* environment,
-                            std::array<int, 4> fds, pid_t parent) {
+                            std::array<int, 5> fds, pid_t parent) {
   for (int& fd : fds)
     if (fd >= 0 && (fd = ::fcntl(fd, F_DUPFD, 16)) < 0) ::_exit(126);
   for (std::size_t i = 0; i < fds.size(); ++i) {
@@ -150,7 +150,7 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
     else if (::dup2(fds[i], number) < 0)
       ::_exit(126);
   }
-  if (::close_range(protocol::kInterruptFd + 1, ~0u, 0) != 0) ::_exit(126);
+  if (::close_range(protocol::kImagesFd + 1, ~0u, 0) != 0) ::_exit(126);
   ::setpgid(0, 0);
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(126);
 #ifndef __SANITIZE_THREAD__  // which knows the standard layout only
@@ -217,8 +217,8 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
   std::vector<std::string> arguments{"vgpu-executor"};
   std::vector<std::string> environment = executor_environment(::environ, spec.driver);
   const std::vector<char*> argument_pointers = pointers(arguments), environment_pointers = pointers(environment);
-  const std::array<int, 4> fds{theirs.get(), spec.memory->region_fd(), spec.memory->stats_fd(),
-                               spec.memory->interrupt_fd()};
+  const std::array<int, 5> fds{theirs.get(), spec.memory->region_fd(), spec.memory->stats_fd(),
+                               spec.memory->interrupt_fd(), spec.images != nullptr ? spec.images->get() : -1};
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return failed("fork");
@@ -248,6 +248,7 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
     start.arena_offset = vm->arena_offset();
   }
   start.spin_microseconds = spec.spin_microseconds;
+  start.images_bytes = spec.images_bytes;
   start.device = spec.driver.device;
   spec.pool.copy(start.pool.data(), start.pool.size() - 1);
   const std::string library = spec.driver.library.string();

@@ -7,8 +7,8 @@ class io_context;
 
 namespace vgpu::daemon {
 
-/// Forks and executes spec.program with the link, the region and the counters at descriptors 3, 4 and 5 and no others
-/// but 0 to 2, in a process group of its own, with the address layout that keeps device addresses clear of a guest's
+/// Forks and executes spec.program with the descriptors that executor_link.hpp names and no others but 0 to 2,
+/// in a process group of its own, with the address layout that keeps device addresses clear of a guest's
 /// mappings. It dies with the daemon. Null: `error` says why. The exec itself may fail later; then the process exits
 /// with 127.
 ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSpec& spec,

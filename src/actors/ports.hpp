@@ -11,6 +11,7 @@
 #include "actors/identity.hpp"
 #include "actors/session_memory.hpp"
 #include "actors/vm_memory.hpp"
+#include "common/unique_fd.hpp"
 #include "protocol/executor_link.hpp"
 #include "protocol/session.hpp"
 #include "protocol/vm_link.h"
@@ -96,6 +97,8 @@ struct ExecutorSpec {
   std::uint32_t spin_microseconds = 0;
   bool log_calls = false;
   std::shared_ptr<SessionMemory> memory;
+  std::shared_ptr<const UniqueFd> images;  ///< folder of images; null: none
+  std::uint64_t images_bytes = 0;          ///< at most so much in it
 };
 
 /// One executor process. The process is reaped, and its process group killed, whatever happens to this object.

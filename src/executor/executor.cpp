@@ -91,6 +91,10 @@ int run_executor(const Descriptors& descriptors, const std::function<void(int)>&
   config.log_calls = start.log_calls != 0;
   config.kernel_text = descriptors.kernel_text;
   config.device = start.device;
+  if (fcntl(descriptors.images, F_GETFD) >= 0) {
+    config.images_folder = descriptors.images;
+    config.images_bytes = start.images_bytes;
+  }
   Session session(config, cuda, region, stats.get(), link, waker);
   CUdevice device = 0;
   if (!session.device(0, device)) return fail(link, CUDA_ERROR_NO_DEVICE, "the driver has no such device");

@@ -8,6 +8,7 @@ struct Descriptors {
   int region = -1;
   int stats = -1;
   int interrupt = -1;    ///< used in a VM only
+  int images = -1;       ///< may be closed
   int kernel_text = -1;  ///< of KernelText::catch_standard_output()
 };
 

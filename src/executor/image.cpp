@@ -64,8 +64,6 @@ void Image::add(CUjit_option option, void* value) {
 }
 
 CUresult Image::read_options(Invocation& in, u32 count) {
-  if (count > kMaxJitOptions || in.tail.size() != count * sizeof(JitOption))
-    return in.violate(VGPU_END_BAD_REQUEST, "count of options");
   for (u32 i = 0; i < count; ++i) {
     JitOption option;
     std::memcpy(&option, in.tail.data() + i * sizeof option, sizeof option);
@@ -77,17 +75,73 @@ CUresult Image::read_options(Invocation& in, u32 count) {
   return CUDA_SUCCESS;
 }
 
-CUresult Image::read(Invocation& in, const Source& source) {
-  if (const CUresult result = read_options(in, source.option_count); result != CUDA_SUCCESS) return result;
+CUresult Image::read_bytes(Invocation& in, const Source& source) {
   if (source.image_bytes == 0 || source.image_bytes > kMaxImageBytes) return CUDA_ERROR_INVALID_IMAGE;
+  ImageKey key{};
+  if (source.source != kImagePlain) {
+    std::memcpy(&key, in.tail.data() + in.tail.size() - sizeof key, sizeof key);
+    if (key.bytes != source.image_bytes) return in.violate(VGPU_END_BAD_REQUEST, "length of a named image");
+  }
+  if (source.source == kImageNamed) {
+    stored_ = in.session.images.find(key);
+    if (stored_ == nullptr) return CUDA_ERROR_FILE_NOT_FOUND;
+    whole_ = stored_->bytes();
+    return CUDA_SUCCESS;
+  }
   const std::byte* image = in.session.region.span(source.image, source.image_bytes);
   if (image == nullptr) return in.violate(VGPU_END_BAD_BULK, "image");
+  if (source.source == kImageKeep) stored_ = in.session.images.keep(key, {image, source.image_bytes});
+  if (stored_ != nullptr) {
+    whole_ = stored_->bytes();
+    return CUDA_SUCCESS;
+  }
   // One more byte: PTX is text, and the driver looks for its NUL.
   bytes_.reset(new (std::nothrow) std::byte[source.image_bytes + 1]);
   if (bytes_ == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
   std::memcpy(bytes_.get(), image, source.image_bytes);
   bytes_[source.image_bytes] = std::byte{0};
-  if (!fat_binary_fits(bytes_.get(), source.image_bytes)) return CUDA_ERROR_INVALID_IMAGE;
+  whole_ = bytes_.get();
+  return CUDA_SUCCESS;
+}
+
+/// Gives the driver what the guest's program gave: a wrapper that names its fatbins.
+CUresult Image::wrap_parts(Invocation& in, const Source& source) {
+  u64 at = 0;
+  for (u32 i = 0; i < source.part_count; ++i) {
+    u64 bytes = 0;
+    std::memcpy(&bytes, in.tail.data() + source.option_count * sizeof(JitOption) + i * sizeof bytes, sizeof bytes);
+    if (at > source.image_bytes || bytes > source.image_bytes - at)
+      return in.violate(VGPU_END_BAD_REQUEST, "length of a part of an image");
+    const std::byte* part = bytes_.get() + at;
+    if (!fat_binary_fits(part, bytes)) return CUDA_ERROR_INVALID_IMAGE;
+    if (i == 0)
+      wrapper_.data = part;
+    else
+      prelinked_.push_back(part);
+    at += (bytes + kImagePartAlign - 1) / kImagePartAlign * kImagePartAlign;
+  }
+  prelinked_.push_back(nullptr);
+  wrapper_.prelinked = prelinked_.data();
+  whole_ = &wrapper_;
+  return CUDA_SUCCESS;
+}
+
+CUresult Image::read(Invocation& in, const Source& source) {
+  // The key is of one image that lies in a file as it is.
+  if (source.option_count > kMaxJitOptions || source.part_count > kMaxImageParts || source.source > kImageNamed ||
+      (source.part_count != 0 && source.source != kImagePlain) ||
+      in.tail.size() != source.option_count * sizeof(JitOption) + source.part_count * sizeof(u64) +
+                            (source.source != kImagePlain ? sizeof(ImageKey) : 0))
+    return in.violate(VGPU_END_BAD_REQUEST, "an image's options, parts or name");
+  CUresult result = read_options(in, source.option_count);
+  if (result == CUDA_SUCCESS) result = read_bytes(in, source);
+  if (result != CUDA_SUCCESS) return result;
+  if (source.part_count != 0) {
+    result = wrap_parts(in, source);
+    if (result != CUDA_SUCCESS) return result;
+  } else if (!fat_binary_fits(static_cast<const std::byte*>(whole_), source.image_bytes)) {
+    return CUDA_ERROR_INVALID_IMAGE;
+  }
 
   // Shared memory will do for that: whatever stands there now only decides how much the session synchronizes.
   if (const std::byte* sent = in.session.region.span(source.image, source.image_bytes); sent != nullptr)

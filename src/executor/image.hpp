@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "executor/dispatch.hpp"
+#include "executor/image_store.hpp"
 #include "protocol/payload.hpp"
 
 namespace vgpu::executor {
@@ -15,7 +16,7 @@ class Image {
   template <typename Request>
   CUresult read(Invocation& in, const Request& request) {
     return read(in, {request.image, request.image_bytes, request.logs, request.info_log_bytes, request.error_log_bytes,
-                     request.option_count});
+                     request.option_count, request.source, request.part_count});
   }
   /// Copies logs and timing to where the request wants them.
   template <typename Reply>
@@ -25,7 +26,10 @@ class Image {
     reply.wall_time_ms = wall_time();
   }
 
-  const void* bytes() const noexcept { return bytes_.get(); }
+  /// What the driver loads: the image, or a fatbin wrapper around its parts.
+  const void* bytes() const noexcept { return whole_; }
+  /// Not null: the image lies in the store, and stays readable as long as somebody holds this.
+  const std::shared_ptr<const StoredImage>& stored() const noexcept { return stored_; }
   unsigned option_count() const noexcept { return static_cast<unsigned>(options_.size()); }
   CUjit_option* options() noexcept { return options_.data(); }
   void** values() noexcept { return values_.data(); }
@@ -38,6 +42,15 @@ class Image {
     protocol::u32 info_log_bytes;
     protocol::u32 error_log_bytes;
     protocol::u32 option_count;
+    protocol::u32 source;
+    protocol::u32 part_count;
+  };
+  /// A fatbin wrapper as nvcc's output has it, of version 2.
+  struct Wrapper {
+    protocol::u32 magic = 0x466243b1;
+    protocol::u32 version = 2;
+    const void* data = nullptr;
+    const void* const* prelinked = nullptr;
   };
   struct Log {
     std::vector<char> text;
@@ -48,11 +61,17 @@ class Image {
 
   CUresult read(Invocation& in, const Source& source);
   CUresult read_options(Invocation& in, protocol::u32 count);
+  CUresult read_bytes(Invocation& in, const Source& source);
+  CUresult wrap_parts(Invocation& in, const Source& source);
   void add(CUjit_option option, void* value);
   protocol::u32 write_log(unsigned which) const;
   protocol::FloatBits wall_time() const;
 
   std::unique_ptr<std::byte[]> bytes_;
+  std::shared_ptr<const StoredImage> stored_;
+  const void* whole_ = nullptr;
+  Wrapper wrapper_;
+  std::vector<const void*> prelinked_;
   std::vector<CUjit_option> options_;
   std::vector<void*> values_;
   std::array<Log, 2> logs_;

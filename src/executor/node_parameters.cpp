@@ -5,6 +5,7 @@
 #include "executor/callable.hpp"
 #include "executor/enum_range.hpp"
 #include "executor/graph_host_call.hpp"
+#include "protocol/memory_operation.hpp"
 
 namespace vgpu::executor {
 
@@ -226,26 +227,12 @@ CUresult NodeParameters::read_operations(Invocation& in) {
   MemoryOperationsNode node{};
   if (bytes_.size() >= sizeof node) std::memcpy(&node, bytes_.data(), sizeof node);
   if (node.count > kMaxNodeMemoryOperations) return bad_node(in, "count of memory operations");
-  if (!take(in, node, node.count * sizeof(NodeMemoryOperation))) return CUDA_ERROR_UNKNOWN;
+  if (!take(in, node, node.count * sizeof(MemoryOperation))) return CUDA_ERROR_UNKNOWN;
   if (!find_context(in, node.context, native_.memOp.ctx)) return CUDA_ERROR_INVALID_CONTEXT;
   for (u32 i = 0; i < node.count; ++i) {
-    NodeMemoryOperation from;
+    MemoryOperation from;
     std::memcpy(&from, bytes_.data() + sizeof node + i * sizeof from, sizeof from);
-    CUstreamBatchMemOpParams& to = operations_.emplace_back();
-    to = {};
-    if (!to_enum<CU_STREAM_MEM_OP_BARRIER>(from.operation, to.operation)) return CUDA_ERROR_INVALID_VALUE;
-    switch (to.operation) {
-      case CU_STREAM_MEM_OP_WAIT_VALUE_32:
-      case CU_STREAM_MEM_OP_WAIT_VALUE_64:
-      case CU_STREAM_MEM_OP_WRITE_VALUE_32:
-      case CU_STREAM_MEM_OP_WRITE_VALUE_64:
-        to.waitValue.address = static_cast<CUdeviceptr>(from.address);
-        to.waitValue.value64 = from.value;
-        to.waitValue.flags = from.flags;
-        break;
-      default:
-        to.memoryBarrier.flags = from.flags;
-    }
+    if (!convert(from, operations_.emplace_back())) return CUDA_ERROR_INVALID_VALUE;
   }
   native_.memOp.count = node.count;
   native_.memOp.paramArray = operations_.data();

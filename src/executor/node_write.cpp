@@ -4,6 +4,7 @@
 
 #include "executor/graph_host_call.hpp"
 #include "executor/node_parameters.hpp"
+#include "protocol/memory_operation.hpp"
 
 namespace vgpu::executor {
 
@@ -158,20 +159,6 @@ CUresult write_allocation(Invocation& in, const CUDA_MEM_ALLOC_NODE_PARAMS_v2& f
   return CUDA_SUCCESS;
 }
 
-NodeMemoryOperation operation_of(const CUstreamBatchMemOpParams& from) noexcept {
-  const auto operation = static_cast<u32>(from.operation);
-  switch (from.operation) {
-    case CU_STREAM_MEM_OP_WAIT_VALUE_64:
-    case CU_STREAM_MEM_OP_WRITE_VALUE_64:
-      return {operation, from.waitValue.flags, Pointer{from.waitValue.address}, from.waitValue.value64};
-    case CU_STREAM_MEM_OP_WAIT_VALUE_32:
-    case CU_STREAM_MEM_OP_WRITE_VALUE_32:
-      return {operation, from.waitValue.flags, Pointer{from.waitValue.address}, from.waitValue.value};
-    default:
-      return {operation, from.memoryBarrier.flags, Pointer{0}, 0};
-  }
-}
-
 }  // namespace
 
 CUresult write_parameters(Invocation& in, GraphNodeHandle node, const CUgraphNodeParams& from,
@@ -211,7 +198,11 @@ CUresult write_parameters(Invocation& in, GraphNodeHandle node, const CUgraphNod
       return CUDA_SUCCESS;
     case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
       append(out, MemoryOperationsNode{context(from.memOp.ctx), from.memOp.flags, from.memOp.count});
-      for (unsigned i = 0; i < from.memOp.count; ++i) append(out, operation_of(from.memOp.paramArray[i]));
+      for (unsigned i = 0; i < from.memOp.count; ++i) {
+        MemoryOperation operation;
+        if (!convert(from.memOp.paramArray[i], operation)) return CUDA_ERROR_NOT_SUPPORTED;
+        append(out, operation);
+      }
       return CUDA_SUCCESS;
     case CU_GRAPH_NODE_TYPE_CONDITIONAL: {
       const auto& it = from.conditional;

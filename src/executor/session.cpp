@@ -36,6 +36,7 @@ Session::Session(const SessionConfig& session_config, const Driver& driver, Regi
       allocations(counters),
       host_functions([this](Answer answer, const HostFunctions::Due& due) { answer_host_function(*this, answer, due); },
                      [this] { signal.raise(); }),
+      images(session_config.images_folder, session_config.images_bytes),
       parking(*this),
       workers(driver, contexts, [this] { signal.raise(); }),
       named_unsupported_(SessionStats::kMaxNames) {}

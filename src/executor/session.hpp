@@ -13,6 +13,7 @@
 #include "executor/graphs.hpp"
 #include "executor/handle_table.hpp"
 #include "executor/host_functions.hpp"
+#include "executor/image_store.hpp"
 #include "executor/jit_link.hpp"
 #include "executor/kernel_text.hpp"
 #include "executor/link.hpp"
@@ -37,6 +38,8 @@ struct SessionConfig {
   bool log_calls = false;
   int kernel_text = -1;       ///< of KernelText
   protocol::i32 device = -1;  ///< the only device that the guest sees; -1: all
+  int images_folder = -1;     ///< of ImageStore; -1: none
+  protocol::u64 images_bytes = 0;
 };
 
 /// All that the calls of one guest process share: the parts, and how the session ends.
@@ -64,10 +67,13 @@ class Session {
   DeviceResources device_resources;
   ObjectNumbers textures;
   ObjectNumbers surfaces;
+  std::vector<std::shared_ptr<void>> kept_host_calls;  ///< of executable graphs (graph_host_call.hpp); reader thread
   KernelText kernel_text;
   Allocations allocations;
   HostFunctions host_functions;
-  std::vector<std::shared_ptr<void>> kept_host_calls;  ///< of executable graphs (graph_host_call.hpp); reader thread
+  ImageStore images;
+  std::mutex library_images_mutex;
+  std::map<protocol::u64, std::shared_ptr<const StoredImage>> library_images;  ///< that the driver reads on, by handle
   std::mutex extents_mutex;
   std::map<protocol::u64, protocol::u64> extents;  ///< of the arena, registered with the driver: offset and bytes
   Parking parking;                                 ///< reader thread only, but for its events

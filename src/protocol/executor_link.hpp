@@ -15,6 +15,7 @@ inline constexpr int kLinkFd = 3;       ///< the message socket
 inline constexpr int kRegionFd = 4;     ///< memfd of the session's region; VM: of the whole BAR2
 inline constexpr int kStatsFd = 5;      ///< memfd of SessionStats, not visible to the guest
 inline constexpr int kInterruptFd = 6;  ///< VM: eventfd that raises the channel's interrupt; closed otherwise
+inline constexpr int kImagesFd = 7;     ///< folder of images that the VM's user had sent; closed where none is kept
 
 /// daemon -> executor
 struct ExecutorCommand {
@@ -40,6 +41,7 @@ struct ExecutorCommand {
   u64 channel_offset = 0;  ///< of the region's control page; 0 where the memfd is the region
   u64 arena_offset = 0;    ///< VM: of the arena's granule 0; 0: the arena follows the channel, in one piece
   u32 channel = 0;         ///< VM: its number, with which granules name their owner
+  u64 images_bytes = 0;    ///< how much may lie in the folder of images
   u32 flags = 0;           ///< kInVm: the arena's granules are mapped on request, threads wake by kInterruptFd
 };
 

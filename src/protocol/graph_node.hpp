@@ -29,8 +29,8 @@ struct KernelNode {
 static_assert(sizeof(KernelNode) == 48);
 
 /// One side of a copy, as CUDA_MEMCPY3D has it. `memory` is a CUmemorytype: host (`address` is an offset of the
-/// region), device or array (`address` is an ArrayHandle's value). Pageable memory has a shadow in the region, which the guest's function
-/// `host_function` fills before the copy, or empties after it; 0: none.
+/// region), device or array (`address` is an ArrayHandle's value). Pageable memory has a shadow in the region, which
+/// the guest's function `host_function` fills before the copy, or empties after it; 0: none.
 struct CopyNodeSide {
   u64 x, y, z, level;
   u64 address;
@@ -99,14 +99,7 @@ struct FreeNode {
   Pointer address;
 };
 
-/// One CUstreamBatchMemOpParams: `address` and `value` are 0 for operations that have none.
-struct NodeMemoryOperation {
-  u32 operation;
-  u32 flags;
-  Pointer address;
-  u64 value;
-};
-/// Followed by `count` NodeMemoryOperation.
+/// Followed by `count` MemoryOperation (payload.hpp).
 struct MemoryOperationsNode {
   ContextHandle context;
   u32 flags;

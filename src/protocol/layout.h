@@ -121,8 +121,8 @@ struct vgpu_control {
   uint32_t state __attribute__((aligned(128))); /* enum vgpu_state */
   uint32_t end_reason;                          /* enum vgpu_end_reason */
   int32_t end_result;                           /* the CUresult that each later call returns */
-  int32_t async_error; /* first CUresult of a record without slot that failed; the guest takes it
-                          by exchanging it with 0 and returns it from its next call */
+  int32_t async_error;   /* first CUresult of a record without slot that failed; the guest takes it
+                            by exchanging it with 0 and returns it from its next call */
   uint32_t text_waiting; /* 1: kernels printed what the guest has not fetched yet */
 };
 VGPU_STATIC_ASSERT(sizeof(struct vgpu_control) <= VGPU_PAGE, "layout");

@@ -29,6 +29,43 @@ struct JitOption {
 static_assert(sizeof(JitOption) == 16);
 inline constexpr u32 kMaxJitOptions = 64;
 
+/// An image of a file that the guest process has mapped: what file, as the guest's kernel numbers it, and which bytes
+/// of it. Two processes of one user of one VM that say the same mean the same bytes.
+struct ImageKey {
+  u64 device;
+  u64 inode;
+  u64 modified_ns;
+  u64 changed_ns;
+  u64 offset;
+  u64 bytes;
+};
+static_assert(sizeof(ImageKey) == 48);
+/// Smaller images cross each time: to look a file up costs more.
+inline constexpr u64 kLeastKeyedImageBytes = 256u << 10;
+
+/// Where an image comes from, in the requests that load one.
+enum ImageSource : u32 {
+  kImagePlain = 0,  ///< the region has it; nobody keeps it
+  kImageKeep = 1,   ///< the region has it, the tail its ImageKey: the VM's later processes may name it so
+  kImageNamed = 2,  ///< only the tail's ImageKey says what it is; CUDA_ERROR_FILE_NOT_FOUND: the host has it not
+};
+/// Fatbins of one image: the wrapper's own, and those that were linked into it before.
+inline constexpr u32 kMaxImageParts = 64;
+/// Each of them begins at a multiple of this.
+inline constexpr u64 kImagePartAlign = 64;
+
+/// One CUstreamBatchMemOpParams: wait for a value, write one, or a barrier.
+struct MemoryOperation {
+  u32 operation;  ///< CUstreamBatchMemOpType
+  u32 flags;
+  Pointer address;
+  u64 value;  ///< 32-bit operations: in the low half
+};
+static_assert(sizeof(MemoryOperation) == 24);
+/// As many as fit into a record.
+inline constexpr u32 kMaxMemoryOperations = 4096;
+static_assert(kMaxMemoryOperations * sizeof(MemoryOperation) + 1024 <= VGPU_RECORD_MAX_BYTES);
+
 /// The longest name of a function or variable (C++ templates make long ones).
 inline constexpr u32 kMaxNameBytes = 64u << 10;
 /// Copies up to this many bytes travel in the record itself; larger ones through the staging area.

@@ -26,6 +26,20 @@ std::optional<Allocation> Allocations::find(u64 address) const {
   return candidate;
 }
 
+std::vector<Allocation> Allocations::remove_range(u64 start, u64 bytes, Allocation::Kind kind) {
+  std::unique_lock lock(mutex_);
+  std::vector<Allocation> gone;
+  for (auto at = by_base_.lower_bound(start); at != by_base_.end() && at->first - start < bytes;) {
+    if (at->second.kind == kind && at->second.bytes <= bytes - (at->first - start)) {
+      gone.push_back(at->second);
+      at = by_base_.erase(at);
+    } else {
+      ++at;
+    }
+  }
+  return gone;
+}
+
 std::vector<Allocation> Allocations::remove_context(u64 context) {
   std::unique_lock lock(mutex_);
   std::vector<Allocation> gone;

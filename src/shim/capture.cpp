@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "common/cuda_names.hpp"
 #include "shim/graph_list.hpp"
+#include "shim/refuse_as.hpp"
 #include "shim/stream.hpp"
 
 using namespace vgpu::shim;
@@ -116,7 +118,9 @@ CUresult CUDAAPI cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph, con
                                              const CUgraphEdgeData* data, size_t count, CUstreamCaptureMode mode) {
   return with_stream(stream, [&](Context& context, StreamHandle handle) -> CUresult {
     if (count != 0 && !nodes) return CUDA_ERROR_INVALID_VALUE;
-    if (count > vgpu::protocol::kMaxEdgesInRecord) return CUDA_ERROR_NOT_SUPPORTED;
+    if (count > vgpu::protocol::kMaxEdgesInRecord)
+      return refuse_as(vgpu::cuda_name_index("cuStreamBeginCaptureToGraph").value_or(~0u),
+                       "a capture that begins after so many nodes");
     CUresult result = may_begin(handle, mode);
     if (result != CUDA_SUCCESS) return result;
     call::cuStreamBeginCaptureToGraph::Reply reply{};

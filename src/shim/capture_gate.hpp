@@ -60,6 +60,11 @@ CUresult capture_gate(protocol::u32 context, const typename Call::Request& reque
   return CUDA_SUCCESS;
 }
 
+/// True for what the gate and the driver say of captures: the call had no effect but on its capture.
+constexpr bool is_capture_error(CUresult result) noexcept {
+  return result >= CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED && result <= CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD;
+}
+
 /// While one lives, calls of this thread pass the gate: the shim's own, which the program did not make.
 class CaptureBypass {
  public:

@@ -132,6 +132,8 @@ class Channel {
   bool arena_in_place() const noexcept { return arena_in_place_; }
   Carrier& carrier() noexcept { return *carrier_; }
 
+  /// Nothing is waited for any more: threads in a call return within a second.
+  void give_up() noexcept { dead_ = true; }
   /// True once no record is read any more.
   bool has_ended() noexcept;
   /// Looks whether the host is gone, and remembers it. A system call.

@@ -1,4 +1,5 @@
 // Copies between the memory of two contexts, which may be of two devices.
+#include "shim/captured_copy.hpp"
 #include "shim/copy.hpp"
 
 namespace vgpu::shim {
@@ -15,6 +16,7 @@ CUresult copy_peer(CUdeviceptr destination, CUcontext to, CUdeviceptr source, CU
     const call::cuMemcpyPeerAsync::Request request{
         Pointer{destination}, {destination_context->handle}, Pointer{source}, {source_context->handle}, bytes, handle};
     if (when == When::ordered) return post<call::cuMemcpyPeerAsync>(context.index(), request);
+    if (const CUresult result = refuse_synchronous(context, handle); result != CUDA_SUCCESS) return result;
     // Only in the legacy stream has the driver a form of its own, which waits for both contexts' work.
     if (handle.value != 0) return ask<call::cuMemcpyPeerAsync>(context.index(), request);
     return ask<call::cuMemcpyPeer>(context.index(), {request.destination, request.destination_context, request.source,

@@ -60,16 +60,6 @@ i32 device_attribute(const Device& device, CUdevice_attribute attribute) noexcep
   return index < protocol::DeviceInfo::kAttributes && device.info.known[index] ? device.info.attribute[index] : 0;
 }
 
-CUmemoryPool default_pool(CUdevice ordinal) noexcept {
-  return reinterpret_cast<CUmemoryPool>(protocol::Handle<Kind::pool>::make(static_cast<u32>(ordinal) + 1, 0).value);
-}
-
-CUdevice device_of_pool(CUmemoryPool pool) noexcept {
-  const protocol::Handle<Kind::pool> handle{reinterpret_cast<u64>(pool)};
-  if (!handle.well_formed() || handle.generation() != 0 || handle.index() > state().devices.size()) return -1;
-  return static_cast<CUdevice>(handle.index() - 1);
-}
-
 }  // namespace vgpu::shim
 
 using namespace vgpu::shim;
@@ -167,20 +157,4 @@ CUresult cuDeviceGetByPCIBusId(CUdevice* found, const char* id) {
     }
     return CUDA_ERROR_INVALID_DEVICE;
   });
-}
-
-CUresult cuDeviceGetDefaultMemPool(CUmemoryPool* pool, CUdevice ordinal) {
-  return with_device(ordinal, [&](Device&) {
-    if (!pool) return CUDA_ERROR_INVALID_VALUE;
-    *pool = default_pool(ordinal);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice ordinal) { return cuDeviceGetDefaultMemPool(pool, ordinal); }
-
-// There are no other pools than the default one.
-CUresult cuDeviceSetMemPool(CUdevice ordinal, CUmemoryPool pool) {
-  return with_device(
-      ordinal, [&](Device&) { return device_of_pool(pool) == ordinal ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; });
 }

@@ -13,11 +13,6 @@ CUresult stream_priorities(const Context& context, i32& least, i32& greatest);
 /// An attribute that the device answers, or 0.
 i32 device_attribute(const Device& device, CUdevice_attribute attribute) noexcept;
 
-/// Handle of a device's default memory pool.
-CUmemoryPool default_pool(CUdevice ordinal) noexcept;
-/// The device whose default pool it is, or -1.
-CUdevice device_of_pool(CUmemoryPool pool) noexcept;
-
 /// Runs f with the device of an ordinal, after the session's checks.
 template <typename F>
 CUresult with_device(CUdevice ordinal, F&& f) noexcept {

@@ -17,6 +17,7 @@ struct Registry {
   std::mutex mutex;
   u64 next_id = 1;
   u64 running_for = 0;  ///< epoch of the session that the helper thread serves
+  std::atomic<u32> helpers{0};
   std::unordered_map<u64, std::shared_ptr<const HostFunction>> known;
 };
 
@@ -34,18 +35,25 @@ std::shared_ptr<const HostFunction> look_up(u64 id, bool again) {
   return function;
 }
 
-void* serve(void*) {
+void serve() {
   using namespace vgpu::protocol;
   for (;;) {
     call::vgpuNextHostFunction::Reply due{};
-    if (ready() != CUDA_SUCCESS || ask<call::vgpuNextHostFunction>(0, {0}, &due) != CUDA_SUCCESS) return nullptr;
+    if (ready() != CUDA_SUCCESS || ask<call::vgpuNextHostFunction>(0, {0}, &due) != CUDA_SUCCESS) return;
     const auto function = look_up(due.id, due.due == kHostFunctionAgain);
     const bool ends = due.due == kHostFunctionEnds;
     if (function && ends && function->ended) function->ended();
     if (function && !ends && function->run) function->run(static_cast<CUresult>(due.status));
-    if (ready() != CUDA_SUCCESS) return nullptr;
+    if (ready() != CUDA_SUCCESS) return;
     if (!ends) state().channel->notify<call::vgpuHostFunctionDone>(0, {due.run});
   }
+}
+
+void* helper(void*) {
+  serve();
+  registry().helpers.fetch_sub(1, std::memory_order_release);
+  registry().helpers.notify_all();
+  return nullptr;
 }
 
 /// Starts the helper. The program's signals are not for it.
@@ -58,7 +66,9 @@ CUresult start_helper() {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_t thread;
-  const int failed = ::pthread_create(&thread, &attributes, serve, nullptr);
+  registry().helpers.fetch_add(1);
+  const int failed = ::pthread_create(&thread, &attributes, helper, nullptr);
+  if (failed) registry().helpers.fetch_sub(1);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ::pthread_attr_destroy(&attributes);
   return failed ? CUDA_ERROR_OPERATING_SYSTEM : CUDA_SUCCESS;
@@ -100,6 +110,12 @@ void forget_host_function(u64 id) {
   if (found == registry().known.end()) return;
   gone = std::move(found->second);
   registry().known.erase(found);
+}
+
+void join_host_functions() noexcept {
+  auto& helpers = registry().helpers;
+  for (u32 left = helpers.load(std::memory_order_acquire); left != 0; left = helpers.load(std::memory_order_acquire))
+    helpers.wait(left);
 }
 
 }  // namespace vgpu::shim

@@ -29,4 +29,8 @@ std::shared_ptr<const HostFunction> find_host_function(u64 id);
 /// The host never heard of the number.
 void forget_host_function(u64 id);
 
+/// Waits until no helper thread serves a session any more; the session's channel must have ended. Only for tests: a
+/// program's own session lasts as long as the process.
+void join_host_functions() noexcept;
+
 }  // namespace vgpu::shim

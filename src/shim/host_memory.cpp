@@ -125,7 +125,8 @@ void HostMemory::release_context(const Context& context, const std::vector<Alloc
   std::vector<std::pair<u64, u64>> extents;
   const u64 arena = reinterpret_cast<u64>(channel_.arena());
   for (const Allocation& allocation : allocations)
-    if (allocation.kind == Allocation::Kind::host && allocation.slab == 0)
+    if ((allocation.kind == Allocation::Kind::host || allocation.kind == Allocation::Kind::managed) &&
+        allocation.slab == 0)
       extents.emplace_back(allocation.base - arena, allocation.bytes);
   {
     std::lock_guard lock(mutex_);

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdio>
 #include <cstring>
 
 namespace vgpu::shim {
@@ -46,15 +45,18 @@ CUresult measure_fatbin(const void* image, std::span<const std::byte>& bytes) {
   return CUDA_SUCCESS;
 }
 
-CUresult measure_wrapper(const void* image, std::span<const std::byte>& bytes) {
+CUresult measure_wrapper(const void* image, ImageParts& parts) {
   FatbinWrapper wrapper;
   std::memcpy(&wrapper, image, sizeof wrapper);
   if ((wrapper.version != 1 && wrapper.version != 2) || !wrapper.data) return CUDA_ERROR_INVALID_IMAGE;
-  if (wrapper.version == 2 && wrapper.prelinked && *wrapper.prelinked) {
-    std::fprintf(stderr, "vgpu: an image that consists of several prelinked fatbins is not carried\n");
-    return CUDA_ERROR_NOT_SUPPORTED;
+  parts.resize(1);
+  CUresult result = measure_fatbin(wrapper.data, parts[0]);
+  if (wrapper.version != 2 || !wrapper.prelinked) return result;
+  for (u64 i = 0; result == CUDA_SUCCESS && wrapper.prelinked[i]; ++i) {
+    if (parts.size() == protocol::kMaxImageParts) return CUDA_ERROR_NOT_SUPPORTED;
+    result = measure_fatbin(wrapper.prelinked[i], parts.emplace_back());
   }
-  return measure_fatbin(wrapper.data, bytes);
+  return result;
 }
 
 /// The end of what the ELF's tables, segments and sections occupy. Any of them may come last.
@@ -107,7 +109,7 @@ CUresult measure_text(const void* image, std::span<const std::byte>& bytes) {
 
 }  // namespace
 
-CUresult measure_image(const void* image, std::span<const std::byte>& bytes) {
+CUresult measure_image(const void* image, ImageParts& parts) {
   if (!image) return CUDA_ERROR_INVALID_VALUE;
   const auto* start = static_cast<const char*>(image);
   // Byte by byte: a text may be shorter than a magic number.
@@ -116,10 +118,11 @@ CUresult measure_image(const void* image, std::span<const std::byte>& bytes) {
     magic |= u32{static_cast<unsigned char>(start[i])} << (8 * i);
     if (start[i] == 0) break;
   }
-  if (magic == kWrapperMagic) return measure_wrapper(image, bytes);
-  if (magic == kFatbinMagic) return measure_fatbin(image, bytes);
-  if (std::memcmp(&magic, ELFMAG, SELFMAG) == 0) return measure_elf(image, bytes);
-  return measure_text(image, bytes);
+  if (magic == kWrapperMagic) return measure_wrapper(image, parts);
+  parts.resize(1);
+  if (magic == kFatbinMagic) return measure_fatbin(image, parts[0]);
+  if (std::memcmp(&magic, ELFMAG, SELFMAG) == 0) return measure_elf(image, parts[0]);
+  return measure_text(image, parts[0]);
 }
 
 CUresult read_file(const char* path, std::vector<std::byte>& memory) {
@@ -146,10 +149,14 @@ CUresult read_file(const char* path, std::vector<std::byte>& memory) {
 
 CUresult read_image_file(const char* path, std::vector<std::byte>& memory) {
   if (const CUresult result = read_file(path, memory); result != CUDA_SUCCESS) return result;
-  std::span<const std::byte> bytes;
-  const CUresult result = measure_image(memory.data(), bytes);
+  // A wrapper's pointers mean nothing in a file.
+  u32 magic = 0;
+  std::memcpy(&magic, memory.data(), std::min(memory.size(), sizeof magic));
+  if (magic == kWrapperMagic) return CUDA_ERROR_INVALID_IMAGE;
+  ImageParts parts;
+  const CUresult result = measure_image(memory.data(), parts);
   // A file that was cut short must not be read past its end.
-  if (result == CUDA_SUCCESS && bytes.size() > memory.size()) return CUDA_ERROR_INVALID_IMAGE;
+  if (result == CUDA_SUCCESS && parts[0].size() > memory.size()) return CUDA_ERROR_INVALID_IMAGE;
   return result;
 }
 

@@ -10,10 +10,12 @@
 /// The images that programs load: what they are, and how long they are, which the driver's API doesn't say.
 namespace vgpu::shim {
 
-/// The bytes of an image: a fatbin wrapper (unwrapped), a fatbin, an ELF, or PTX. The program's memory is trusted as
-/// far as the driver itself would trust it. CUDA_ERROR_INVALID_IMAGE for what is none of these;
-/// CUDA_ERROR_NOT_SUPPORTED for a wrapper with prelinked fatbins beside its own.
-CUresult measure_image(const void* image, std::span<const std::byte>& bytes);
+/// The bytes of an image: of a fatbin, an ELF, or PTX one part; of a fatbin wrapper its fatbin, then those that were
+/// linked into it before (nvcc -rdc). The program's memory is trusted as far as the driver itself would trust it.
+/// CUDA_ERROR_INVALID_IMAGE for what is none of these, CUDA_ERROR_NOT_SUPPORTED for more than
+/// protocol::kMaxImageParts.
+using ImageParts = std::vector<std::span<const std::byte>>;
+CUresult measure_image(const void* image, ImageParts& parts);
 
 /// Reads a file into `memory`, followed by a NUL. CUDA_ERROR_FILE_NOT_FOUND, CUDA_ERROR_INVALID_IMAGE for what is no
 /// file, or empty.

@@ -53,15 +53,15 @@ CUresult cuLibraryLoadData(CUlibrary* out, const void* code, CUjit_option* jit_o
     // Both options are hints about the program's own memory, which the executor never sees.
     for (unsigned i = 0; i < count; ++i)
       if (static_cast<u32>(options[i]) >= CU_LIBRARY_NUM_OPTIONS) return CUDA_ERROR_INVALID_VALUE;
-    std::span<const std::byte> bytes;
-    CUresult result = measure_image(code, bytes);
+    ImageParts parts;
+    CUresult result = measure_image(code, parts);
     if (result != CUDA_SUCCESS) return result;
     JitOptions jit;
     result = jit.read(jit_count, jit_options, jit_values);
     if (result != CUDA_SUCCESS) return result;
     const auto minted = state().libraries.mint();
     if (!minted.object) return CUDA_ERROR_OUT_OF_MEMORY;
-    result = load_image<call::cuLibraryLoadData>(any_context_index(), minted.handle, bytes, jit);
+    result = load_image<call::cuLibraryLoadData>(any_context_index(), minted.handle, parts, jit);
     if (result != CUDA_SUCCESS) {
       state().libraries.release(minted.handle.value);
       return result;

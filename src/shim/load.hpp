@@ -1,4 +1,7 @@
 #pragma once
+#include <algorithm>
+#include <optional>
+
 #include "shim/image.hpp"
 #include "shim/session.hpp"
 
@@ -23,23 +26,58 @@ class Transfer {
   Offset offset_{0};
 };
 
-/// Sends an image with its options as Call (cuModuleLoadData, cuLibraryLoadData) under a minted handle.
+/// An image on its way: its bytes, and what a request's tail says of them.
+class ImageTransfer {
+ public:
+  ImageTransfer(const ImageParts& parts, const JitOptions& options);
+
+  /// The file that the image is mapped from is known.
+  bool has_key() const noexcept { return key_.has_value(); }
+  /// The tail of a request with this source.
+  std::span<const std::byte> tail(protocol::ImageSource source) const;
+  u64 image_bytes() const noexcept { return image_bytes_; }
+  u32 part_count() const noexcept { return part_count_; }
+  /// Copies the image to memory of image_bytes() bytes.
+  void write(std::byte* to) const;
+
+ private:
+  const ImageParts& parts_;
+  u64 image_bytes_ = 0;
+  u32 part_count_ = 0;
+  std::optional<protocol::ImageKey> key_;
+  std::vector<std::byte> tail_;  ///< options, sizes of the parts, the key
+};
+
+/// One request of load_image().
 template <typename Call, typename HandleType>
-CUresult load_image(u32 context, HandleType handle, std::span<const std::byte> image, const JitOptions& options) {
-  const u64 logs_at = (image.size() + 7) / 8 * 8;
-  Transfer transfer(logs_at + options.info_log_bytes() + options.error_log_bytes());
+CUresult send_image(u32 context, HandleType handle, const ImageTransfer& image, protocol::ImageSource source,
+                    const JitOptions& options) {
+  const u64 logs_at = source == protocol::kImageNamed ? 0 : (image.image_bytes() + 7) / 8 * 8;
+  Transfer transfer(std::max<u64>(logs_at + options.info_log_bytes() + options.error_log_bytes(), 1));
   if (!transfer.memory()) return transfer.why();
-  std::memcpy(transfer.memory(), image.data(), image.size());
-  const auto numbers = options.numbers();
+  if (source != protocol::kImageNamed) image.write(transfer.memory());
   typename Call::Reply reply{};
   const CUresult result =
       ask<Call>(context,
-                {handle, transfer.offset(), image.size(), Offset{static_cast<u64>(transfer.offset()) + logs_at},
-                 options.info_log_bytes(), options.error_log_bytes(), static_cast<u32>(numbers.size()), 0},
-                &reply, std::as_bytes(numbers));
+                {handle, transfer.offset(), image.image_bytes(), Offset{static_cast<u64>(transfer.offset()) + logs_at},
+                 options.info_log_bytes(), options.error_log_bytes(), static_cast<u32>(options.numbers().size()),
+                 source, image.part_count(), 0},
+                &reply, image.tail(source));
+  if (source == protocol::kImageNamed && result == CUDA_ERROR_FILE_NOT_FOUND) return result;
   // A failed compilation, too, fills the logs.
   options.write_back(transfer.memory() + logs_at, reply.info_log_written, reply.error_log_written, reply.wall_time_ms);
   return result;
+}
+
+/// Sends an image with its options as Call (cuModuleLoadData, cuLibraryLoadData) under a minted handle. What the host
+/// has from an earlier process is only named.
+template <typename Call, typename HandleType>
+CUresult load_image(u32 context, HandleType handle, const ImageParts& parts, const JitOptions& options) {
+  const ImageTransfer image(parts, options);
+  if (!image.has_key()) return send_image<Call>(context, handle, image, protocol::kImagePlain, options);
+  const CUresult named = send_image<Call>(context, handle, image, protocol::kImageNamed, options);
+  if (named != CUDA_ERROR_FILE_NOT_FOUND) return named;
+  return send_image<Call>(context, handle, image, protocol::kImageKeep, options);
 }
 
 /// The names of a module's functions or a library's kernels, as Call (vgpuModuleFunctionNames, vgpuLibraryKernelNames)

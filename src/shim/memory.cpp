@@ -48,6 +48,10 @@ CUresult cuMemFree(CUdeviceptr pointer) {
     if (any_capture())
       if (const CUresult refused = state().captures.refuse_unsafe(); refused != CUDA_SUCCESS) return refused;
     // Forgotten first: once the executor has freed it, another thread may get the same address.
+    if (const auto managed = state().allocations.remove(pointer, Allocation::Kind::managed)) {
+      const Context* context = state().contexts.find(managed->context);
+      return context ? state().host_memory.free(*context, *managed) : CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    }
     const auto known = state().allocations.remove(pointer, Allocation::Kind::device);
     if (!known) return CUDA_ERROR_INVALID_VALUE;
     return ask<call::cuMemFree>(context_index(known->context), {Pointer{pointer}});
@@ -76,31 +80,27 @@ CUresult cuMemGetAddressRange(CUdeviceptr* base, size_t* bytes, CUdeviceptr poin
   });
 }
 
-static CUresult allocate_async(CUdeviceptr* out, size_t bytes, CUstream stream) {
+CUresult cuMemAllocAsync(CUdeviceptr* out, size_t bytes, CUstream stream) {
   return with_stream(stream, [&](Context& context, StreamHandle handle) -> CUresult {
     if (!out || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
     call::cuMemAllocAsync::Reply reply{};
     const CUresult result = ask<call::cuMemAllocAsync>(context.index(), {bytes, handle}, &reply);
     if (result != CUDA_SUCCESS) return result;
     *out = static_cast<CUdeviceptr>(reply.pointer);
-    remember_device_memory(context, *out, bytes, reinterpret_cast<u64>(default_pool(context.device)));
+    remember_device_memory(context, *out, bytes,
+                           state().devices[static_cast<std::size_t>(context.device)]->pool.load());
     return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuMemAllocAsync(CUdeviceptr* out, size_t bytes, CUstream stream) { return allocate_async(out, bytes, stream); }
-
-CUresult cuMemAllocFromPoolAsync(CUdeviceptr* out, size_t bytes, CUmemoryPool pool, CUstream stream) {
-  return with_context([&](Context& context) -> CUresult {
-    if (device_of_pool(pool) != context.device) return CUDA_ERROR_INVALID_VALUE;
-    return allocate_async(out, bytes, stream);
   });
 }
 
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
   return with_stream(stream, [&](Context& context, StreamHandle handle) -> CUresult {
     if (pointer == 0) return CUDA_ERROR_INVALID_VALUE;
-    if (!state().allocations.remove(pointer, Allocation::Kind::device)) return CUDA_ERROR_INVALID_VALUE;
-    return post<call::cuMemFreeAsync>(context.index(), {Pointer{pointer}, handle});
+    const auto known = state().allocations.remove(pointer, Allocation::Kind::device);
+    if (!known) return CUDA_ERROR_INVALID_VALUE;
+    const CUresult result = post<call::cuMemFreeAsync>(context.index(), {Pointer{pointer}, handle});
+    // What a capture forbids has not been sent.
+    if (is_capture_error(result)) state().allocations.add(*known);
+    return result;
   });
 }

@@ -11,8 +11,8 @@ namespace {
 CUresult load_module(CUmodule* out, const void* image, unsigned count, CUjit_option* options, void** values) {
   return with_context([&](Context& context) -> CUresult {
     if (!out) return CUDA_ERROR_INVALID_VALUE;
-    std::span<const std::byte> bytes;
-    CUresult result = measure_image(image, bytes);
+    ImageParts parts;
+    CUresult result = measure_image(image, parts);
     if (result != CUDA_SUCCESS) return result;
     JitOptions jit;
     result = jit.read(count, options, values);
@@ -20,7 +20,7 @@ CUresult load_module(CUmodule* out, const void* image, unsigned count, CUjit_opt
     const auto minted = state().modules.mint();
     if (!minted.object) return CUDA_ERROR_OUT_OF_MEMORY;
     minted.object->context = context.handle;
-    result = load_image<call::cuModuleLoadData>(context.index(), minted.handle, bytes, jit);
+    result = load_image<call::cuModuleLoadData>(context.index(), minted.handle, parts, jit);
     if (result != CUDA_SUCCESS) {
       state().modules.release(minted.handle.value);
       return result;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "protocol/memory_operation.hpp"
 #include "shim/callable.hpp"
 #include "shim/host_function.hpp"
 #include "shim/node_parameters.hpp"
@@ -83,24 +84,6 @@ CUDA_MEMCPY_NODE_PARAMS copy_of(CopyNode node) {
   copy.WidthInBytes = node.width;
   copy.Height = node.height;
   copy.Depth = node.depth;
-  return to;
-}
-
-CUstreamBatchMemOpParams operation_of(const NodeMemoryOperation& from) {
-  CUstreamBatchMemOpParams to{};
-  to.operation = static_cast<CUstreamBatchMemOpType>(from.operation);
-  switch (to.operation) {
-    case CU_STREAM_MEM_OP_WAIT_VALUE_32:
-    case CU_STREAM_MEM_OP_WAIT_VALUE_64:
-    case CU_STREAM_MEM_OP_WRITE_VALUE_32:
-    case CU_STREAM_MEM_OP_WRITE_VALUE_64:
-      to.waitValue.address = static_cast<CUdeviceptr>(from.address);
-      to.waitValue.value64 = from.value;
-      to.waitValue.flags = from.flags;
-      break;
-    default:
-      to.memoryBarrier.flags = from.flags;
-  }
   return to;
 }
 
@@ -201,7 +184,8 @@ CUresult NodeMemory::read(CUgraphNodeType type, std::span<const std::byte> from,
       const auto node = in.take<MemoryOperationsNode>();
       if (node.count > kMaxNodeMemoryOperations) return CUDA_ERROR_UNKNOWN;
       operations_.clear();
-      for (u32 i = 0; i < node.count; ++i) operations_.push_back(operation_of(in.take<NodeMemoryOperation>()));
+      for (u32 i = 0; i < node.count; ++i)
+        if (!convert(in.take<protocol::MemoryOperation>(), operations_.emplace_back())) return CUDA_ERROR_UNKNOWN;
       to.memOp = {as_context(node.context), node.count, operations_.data(), node.flags};
       break;
     }

@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "common/cuda_names.hpp"
+#include "protocol/memory_operation.hpp"
 #include "shim/captured_copy.hpp"
 #include "shim/copy.hpp"
 #include "shim/host_function.hpp"
@@ -170,29 +171,17 @@ CUresult write_allocation(const CUDA_MEM_ALLOC_NODE_PARAMS_v2& from, Bytes& out)
   return CUDA_SUCCESS;
 }
 
-NodeMemoryOperation operation_of(const CUstreamBatchMemOpParams& from) noexcept {
-  switch (from.operation) {
-    case CU_STREAM_MEM_OP_WAIT_VALUE_32:
-    case CU_STREAM_MEM_OP_WAIT_VALUE_64:
-    case CU_STREAM_MEM_OP_WRITE_VALUE_32:
-    case CU_STREAM_MEM_OP_WRITE_VALUE_64: {
-      const bool wide =
-          from.operation == CU_STREAM_MEM_OP_WAIT_VALUE_64 || from.operation == CU_STREAM_MEM_OP_WRITE_VALUE_64;
-      const auto& it = from.waitValue;  // a write's fields lie in the same places
-      return {static_cast<u32>(from.operation), it.flags, Pointer{it.address}, wide ? it.value64 : it.value};
-    }
-    default:
-      return {static_cast<u32>(from.operation), from.memoryBarrier.flags, Pointer{0}, 0};
-  }
-}
-
 CUresult write_operations(const CUDA_BATCH_MEM_OP_NODE_PARAMS_v2& from, Bytes& out) {
   if (from.count > kMaxNodeMemoryOperations || (from.count != 0 && from.paramArray == nullptr))
     return CUDA_ERROR_INVALID_VALUE;
   MemoryOperationsNode node{{0}, from.flags, from.count};
   if (!context_handle(from.ctx, node.context)) return CUDA_ERROR_INVALID_CONTEXT;
   append(out, node);
-  for (unsigned i = 0; i < from.count; ++i) append(out, operation_of(from.paramArray[i]));
+  for (unsigned i = 0; i < from.count; ++i) {
+    MemoryOperation operation;
+    if (!convert(from.paramArray[i], operation)) return CUDA_ERROR_INVALID_VALUE;
+    append(out, operation);
+  }
   return CUDA_SUCCESS;
 }
 

@@ -116,6 +116,19 @@ struct Link {
   std::vector<std::byte> image;  ///< what cuLinkComplete gave out
 };
 
+/// Memory of cuMemCreate.
+struct PhysicalMemory {
+  CUmemAllocationProp properties{};
+  std::atomic<u32> references{0};  ///< handles that the program has
+  std::atomic<u32> mappings{0};
+};
+
+/// A memory pool. Each device's default one is minted first, in the devices' order.
+struct Pool {
+  i32 device = 0;
+  bool is_default = false;
+};
+
 /// A CUgraphExec.
 struct GraphExec {
   u64 flags = 0;
@@ -130,6 +143,8 @@ using EventTable = HandleTable<Kind::event, Event>;
 using ModuleTable = HandleTable<Kind::module_, Module>;
 using LibraryTable = HandleTable<Kind::library, Library>;
 using FunctionTable = HandleTable<Kind::function, Callable>;
+using PhysicalMemoryTable = HandleTable<Kind::allocation, PhysicalMemory>;
+using PoolTable = HandleTable<Kind::pool, Pool>;
 using KernelTable = HandleTable<Kind::kernel, Callable>;
 using ArrayTable = HandleTable<Kind::array, Array>;
 using MipmappedArrayTable = HandleTable<Kind::mipmapped_array, MipmappedArray>;

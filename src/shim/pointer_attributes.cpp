@@ -7,6 +7,7 @@ namespace {
 
 /// Writes one attribute of a pointer that lies in `known`. NOT_SUPPORTED for those that name unforwarded features.
 CUresult write_known(void* data, CUpointer_attribute attribute, u64 pointer, const Allocation& known) {
+  const bool managed = known.kind == Allocation::Kind::managed;
   const bool on_device = known.kind != Allocation::Kind::host;
   const u64 offset = pointer - known.base;
   switch (attribute) {
@@ -20,14 +21,16 @@ CUresult write_known(void* data, CUpointer_attribute attribute, u64 pointer, con
       *static_cast<CUdeviceptr*>(data) = known.device_base + offset;
       return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_HOST_POINTER:
-      if (on_device) return CUDA_ERROR_INVALID_VALUE;
+      if (on_device && !managed) return CUDA_ERROR_INVALID_VALUE;
       *static_cast<void**>(data) = reinterpret_cast<void*>(pointer);
       return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
-    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
       *static_cast<unsigned*>(data) = 0;
+      return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
+      *static_cast<unsigned*>(data) = managed ? 1 : 0;
       return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_BUFFER_ID:
     case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:

@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "shim/exports/refuse.hpp"
+#include "shim/host_function.hpp"
 
 namespace vgpu::shim {
 namespace {
@@ -41,7 +42,14 @@ CUresult attach(State& opened) noexcept {
   if (result != CUDA_SUCCESS) return result;
   if (reply.device_count == 0) return CUDA_ERROR_NO_DEVICE;
   opened.driver_version = std::min(kOwnVersion, static_cast<int>(reply.driver_version));
-  for (u32 i = 0; i < std::min(reply.device_count, 256u); ++i) opened.devices.push_back(std::make_unique<Device>());
+  for (u32 i = 0; i < std::min(reply.device_count, 256u); ++i) {
+    opened.devices.push_back(std::make_unique<Device>());
+    const auto pool = opened.pools.mint();
+    pool.object->device = static_cast<i32>(i);
+    pool.object->is_default = true;
+    opened.devices.back()->default_pool = pool.handle.value;
+    opened.devices.back()->pool.store(pool.handle.value);
+  }
   return CUDA_SUCCESS;
 }
 
@@ -131,6 +139,8 @@ void set_carrier_opener(Opened (*replacement)()) noexcept { opener = replacement
 
 void forget_session() noexcept {
   close_session();
+  if (State* mine = current_state.load()) mine->channel->give_up();
+  join_host_functions();
   delete current_state.exchange(nullptr);
   phase.store(Phase::fresh);
   said_why_not = false;

@@ -27,6 +27,8 @@ struct Device {
 
   std::mutex primary_mutex;  ///< retain, release, reset, set flags
   u64 primary = 0;           ///< handle of its primary context, minted once
+  u64 default_pool = 0;      ///< handle
+  std::atomic<u64> pool{0};  ///< handle of the pool that cuMemAllocAsync takes from
   std::atomic<u32> retained{0};
   std::atomic<u32> primary_flags{0};
 };
@@ -47,6 +49,8 @@ struct State {
   LibraryTable libraries;
   FunctionTable functions;
   KernelTable kernels;
+  PhysicalMemoryTable physical;
+  PoolTable pools;
   LinkTable links;
   GreenContextTable green_contexts;
   ArrayTable arrays;

@@ -1,7 +1,7 @@
 #include <vector>
 
+#include "common/managed_ranges.hpp"
 #include "softgpu/guard.hpp"
-#include "softgpu/managed_ranges.hpp"
 
 /// Managed memory. It is device memory, which the host may touch at the same address at any time: all of it is memory
 /// of this process. Advice and prefetches are kept and answered, they move nothing.
@@ -9,6 +9,7 @@ using namespace vgpu::softgpu;
 
 namespace {
 
+using vgpu::ManagedRanges;
 using Location = ManagedRanges::Location;
 
 /// The part of a managed allocation that a range names.

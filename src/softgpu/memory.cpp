@@ -2,9 +2,9 @@
 
 #include <sys/mman.h>
 
+#include "common/managed_ranges.hpp"
 #include "softgpu/context.hpp"
 #include "softgpu/device.hpp"
-#include "softgpu/managed_ranges.hpp"
 #include "softgpu/memory_pool.hpp"
 
 namespace vgpu::softgpu {

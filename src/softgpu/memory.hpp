@@ -12,11 +12,14 @@
 #include "softgpu/driver_api.hpp"
 #include "softgpu/heap.hpp"
 
+namespace vgpu {
+class ManagedRanges;
+}
+
 namespace vgpu::softgpu {
 
 class Context;
 class Device;
-class ManagedRanges;
 class MemoryPool;
 class PhysicalMemory;
 

@@ -1,5 +1,5 @@
-// Two texts of PTX become one image with cuLink*; its kernel's results go through a CUDA array, row by row and as a box;
-// what it prints stands between what the program prints.
+// Two texts of PTX become one image with cuLink*; its kernel's results go through a CUDA array, row by row and as a
+// box; what it prints stands between what the program prints.
 #include <cuda.h>
 #include <dlfcn.h>
 #include <unistd.h>
@@ -136,8 +136,8 @@ int main() {
   CHECK(p_cuLinkDestroy(link));
 
   CHECK(p_cuLinkCreate(0, nullptr, nullptr, &link));
-  for (const auto& [text, bytes, name] : {std::tuple{kSquare, sizeof kSquare, "square.ptx"},
-                                          std::tuple{kKernel, sizeof kKernel, "kernel.ptx"}})
+  for (const auto& [text, bytes, name] :
+       {std::tuple{kSquare, sizeof kSquare, "square.ptx"}, std::tuple{kKernel, sizeof kKernel, "kernel.ptx"}})
     CHECK(p_cuLinkAddData(link, CU_JIT_INPUT_PTX, const_cast<char*>(text), bytes, name, 0, nullptr, nullptr));
   CHECK(p_cuLinkComplete(link, &image, &image_bytes));
   REQUIRE(image != nullptr && image_bytes != 0, "an empty image");

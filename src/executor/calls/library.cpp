@@ -12,16 +12,28 @@ VGPU_HANDLER(cuLibraryLoadData) {
   CUresult result = image.read(in, request);
   if (result != CUDA_SUCCESS) return result;
   CUlibrary library = nullptr;
+  // A stored image stays where it is: the driver needn't copy it, and reads what the program uses.
+  std::array preserved{CU_LIBRARY_BINARY_IS_PRESERVED};
+  std::array<void*, 1> yes{reinterpret_cast<void*>(std::uintptr_t{1})};
   result = in.cuda.cuLibraryLoadData(&library, image.bytes(), image.options(), image.values(), image.option_count(),
-                                     nullptr, nullptr, 0);
+                                     preserved.data(), yes.data(), image.stored() != nullptr ? 1 : 0);
   image.write(reply);
-  if (result == CUDA_SUCCESS) in.session.handles.put(request.library, library);
+  if (result != CUDA_SUCCESS) return result;
+  if (image.stored() != nullptr) {
+    std::lock_guard lock(in.session.library_images_mutex);
+    in.session.library_images[request.library.value] = image.stored();
+  }
+  in.session.handles.put(request.library, library);
   return result;
 }
 
 VGPU_HANDLER(cuLibraryUnload) {
   const auto library = in.session.handles.take<CUlibrary>(request.library);
-  return library != nullptr ? in.cuda.cuLibraryUnload(library) : CUDA_ERROR_INVALID_HANDLE;
+  if (library == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  const CUresult result = in.cuda.cuLibraryUnload(library);
+  std::lock_guard lock(in.session.library_images_mutex);
+  in.session.library_images.erase(request.library.value);
+  return result;
 }
 
 VGPU_HANDLER(cuLibraryGetKernel) {

@@ -68,9 +68,9 @@ VGPU_HANDLER(cuLinkAddData) {
   if (result != CUDA_SUCCESS) return result;
   const std::lock_guard lock(link->mutex);
   if (link->native == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  result = in.cuda.cuLinkAddData_v2(link->native, type, input.data(), request.bytes,
-                                    text.empty() ? nullptr : text.c_str(), options.count(), options.options(),
-                                    options.values());
+  result =
+      in.cuda.cuLinkAddData_v2(link->native, type, input.data(), request.bytes, text.empty() ? nullptr : text.c_str(),
+                               options.count(), options.options(), options.values());
   link->options->write(logs, reply);
   return result;
 }

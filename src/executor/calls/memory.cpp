@@ -109,49 +109,4 @@ VGPU_HANDLER(cuMemFreeHost) {
   return CUDA_SUCCESS;
 }
 
-namespace {
-
-CUresult default_pool(Invocation& in, i32 ordinal, CUmemoryPool& pool) {
-  CUdevice device = 0;
-  if (!in.session.device(ordinal, device)) return CUDA_ERROR_INVALID_DEVICE;
-  return in.cuda.cuDeviceGetDefaultMemPool(&pool, device);
-}
-
-/// False: not one of the attributes whose value is a number that fits. Takes no unknown ones: how many bytes the driver
-/// would read or write is not known either.
-bool pool_attribute(u32 number, CUmemPool_attribute& attribute) noexcept {
-  if (number < CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES || number > CU_MEMPOOL_ATTR_USED_MEM_HIGH) return false;
-  attribute = static_cast<CUmemPool_attribute>(number);
-  return true;
-}
-
-}  // namespace
-
-VGPU_HANDLER(cuMemPoolGetAttribute) {
-  CUmemPool_attribute attribute{};
-  if (!pool_attribute(request.attribute, attribute)) return CUDA_ERROR_INVALID_VALUE;
-  CUmemoryPool pool = nullptr;
-  const CUresult result = default_pool(in, request.device, pool);
-  if (result != CUDA_SUCCESS) return result;
-  // Little-endian: an int attribute fills the low half.
-  reply.value = 0;
-  return in.cuda.cuMemPoolGetAttribute(pool, attribute, &reply.value);
-}
-
-VGPU_HANDLER(cuMemPoolSetAttribute) {
-  CUmemPool_attribute attribute{};
-  if (!pool_attribute(request.attribute, attribute)) return CUDA_ERROR_INVALID_VALUE;
-  CUmemoryPool pool = nullptr;
-  const CUresult result = default_pool(in, request.device, pool);
-  if (result != CUDA_SUCCESS) return result;
-  u64 value = request.value;
-  return in.cuda.cuMemPoolSetAttribute(pool, attribute, &value);
-}
-
-VGPU_HANDLER(cuMemPoolTrimTo) {
-  CUmemoryPool pool = nullptr;
-  const CUresult result = default_pool(in, request.device, pool);
-  return result != CUDA_SUCCESS ? result : in.cuda.cuMemPoolTrimTo(pool, request.keep_bytes);
-}
-
 }  // namespace vgpu::executor

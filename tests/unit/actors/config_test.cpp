@@ -74,6 +74,8 @@ pool = "inference"
 spin_microseconds = 7
 path = "/opt/vgpu-executor"
 region_size = "1 GiB"
+images = "/srv/images"
+images_size = "2 GiB"
 [software_gpu]
 memory = "512MiB"
 rate = "100M"
@@ -100,6 +102,9 @@ launch_timeout_seconds = 5
   CHECK(config.spin_microseconds == 7);
   CHECK(config.executor == "/opt/vgpu-executor");
   CHECK(config.region_bytes == std::uint64_t{1} << 30);
+  CHECK(config.images == "/srv/images");
+  CHECK(config.images_bytes == std::uint64_t{2} << 30);
+  CHECK(good("[executor]\nimages = \"off\"\n").images.empty());
 }
 
 TEST_CASE("The software GPU hears what was configured, and nothing else") {
@@ -184,6 +189,8 @@ TEST_CASE("Each mistake is named with its file and line") {
       {"[unregistered]\npool = \"Z\"\n", "test.toml:2: ", "no pool \"Z\""},
       {"[executor]\nspin_microseconds = 1000001\n", "test.toml:2: ", "from 0 to 1000000"},
       {"[executor]\npath = \"vgpu-executor\"\n", "test.toml:2: ", "absolute path"},
+      {"[executor]\nimages = \"here\"\n", "test.toml:2: ", "absolute path or \"off\""},
+      {"[executor]\nimages_size = \"much\"\n", "test.toml:2: ", "4GiB"},
       {"[executor]\nregion_size = \"64MiB\"\n", "test.toml:2: ", "66MiB"},
       {"[executor]\nregion_size = \"67MiB\"\n", "test.toml:2: ", "steps of 2MiB"},
       {"[executor]\nregion_size = \"2TiB\"\n", "test.toml:2: ", "1TiB"},

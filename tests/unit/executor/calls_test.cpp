@@ -277,6 +277,39 @@ TEST_CASE("options that point somewhere never reach the driver") {
   CHECK(guest.call<call::cuModuleLoadData>(load, nullptr, std::as_bytes(std::span(&jit, 1))) == CUDA_SUCCESS);
 }
 
+TEST_CASE("an image of several fatbins reaches the driver as a wrapper; lies about the parts don't") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  guest.make_context();
+  call::cuLibraryLoadData::Request load{};
+  load.library = LibraryHandle::make(1, 1);
+  load.image = Offset{VGPU_STAGING_OFFSET};
+  load.image_bytes = 2 * kImagePartAlign;
+  load.part_count = 2;
+  std::array<u64, 2> sizes{kImagePartAlign, 65};
+  const auto send = [&] { return guest.call<call::cuLibraryLoadData>(load, nullptr, std::as_bytes(std::span(sizes))); };
+  SECTION("good") {
+    sizes[1] = 8;
+    CHECK(send() == CUDA_SUCCESS);
+    CHECK(cuda.last_image() == "\xb1\x43\x62\x46\x02");
+  }
+  SECTION("a part beyond the image") {
+    send();
+    CHECK(guest.reason() == VGPU_END_BAD_REQUEST);
+  }
+  SECTION("parts of an image that is only named") {
+    load.source = kImageNamed;
+    send();
+    CHECK(guest.reason() == VGPU_END_BAD_REQUEST);
+  }
+  SECTION("a source that does not exist") {
+    load.source = 3;
+    send();
+    CHECK(guest.reason() == VGPU_END_BAD_REQUEST);
+  }
+  CHECK(cuda.calls("cuLibraryLoadData") <= 1);
+}
+
 TEST_CASE("a fat binary that is longer than it is is refused") {
   FakeCuda cuda;
   Guest guest(cuda);

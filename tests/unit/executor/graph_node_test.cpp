@@ -34,7 +34,7 @@ std::array<CUgraph, 2> bodies{native<CUgraph>(51), native<CUgraph>(52)};
 CUresult add_node(CUgraphNode* node, CUgraph, const CUgraphNode* dependencies, const CUgraphEdgeData* edges,
                   size_t count, CUgraphNodeParams* parameters) {
   seen.dependencies.assign(dependencies, dependencies + count);
-  seen.edges.assign(edges, edges + count);
+  seen.edges.assign(edges, edges != nullptr ? edges + count : edges);
   if (parameters->type == CU_GRAPH_NODE_TYPE_KERNEL && parameters->kernel.extra != nullptr) {
     const auto* at = static_cast<const std::byte*>(parameters->kernel.extra[1]);
     seen.packed.assign(at, at + *static_cast<const size_t*>(parameters->kernel.extra[3]));

@@ -25,25 +25,32 @@ constexpr const char* kPtx = "//\n.version 8.0\n.target sm_90\n";
 }  // namespace
 
 TEST_CASE("images are measured by what they are") {
-  std::span<const std::byte> bytes;
-  CHECK(measure_image(fatbin_image(), bytes) == CUDA_SUCCESS);
-  CHECK(bytes.size() == 24);
+  ImageParts parts;
+  CHECK(measure_image(fatbin_image(), parts) == CUDA_SUCCESS);
+  CHECK(parts.at(0).size() == 24);
   Wrapper wrapper;
-  CHECK(measure_image(&wrapper, bytes) == CUDA_SUCCESS);
-  CHECK(bytes.data() == static_cast<const std::byte*>(fatbin_image()));
-  CHECK(bytes.size() == 24);
+  CHECK(measure_image(&wrapper, parts) == CUDA_SUCCESS);
+  CHECK(parts.at(0).data() == static_cast<const std::byte*>(fatbin_image()));
+  CHECK(parts.at(0).size() == 24);
   wrapper.version = 2;
-  CHECK(measure_image(&wrapper, bytes) == CUDA_SUCCESS);
+  CHECK(measure_image(&wrapper, parts) == CUDA_SUCCESS);
   const void* list[] = {fatbin_image(), nullptr};
   wrapper.prelinked = list;
-  CHECK(measure_image(&wrapper, bytes) == CUDA_ERROR_NOT_SUPPORTED);
+  REQUIRE(measure_image(&wrapper, parts) == CUDA_SUCCESS);
+  REQUIRE(parts.size() == 2);
+  CHECK(parts[1].data() == static_cast<const std::byte*>(fatbin_image()));
+  const std::vector<const void*> many(vgpu::protocol::kMaxImageParts + 1, fatbin_image());
+  std::vector<const void*> ended = many;
+  ended.push_back(nullptr);
+  wrapper.prelinked = ended.data();
+  CHECK(measure_image(&wrapper, parts) == CUDA_ERROR_NOT_SUPPORTED);
   wrapper.version = 3;
-  CHECK(measure_image(&wrapper, bytes) == CUDA_ERROR_INVALID_IMAGE);
-  CHECK(measure_image(kPtx, bytes) == CUDA_SUCCESS);
-  CHECK(bytes.size() == std::strlen(kPtx) + 1);
-  CHECK(measure_image("", bytes) == CUDA_ERROR_INVALID_IMAGE);
-  CHECK(measure_image("x", bytes) == CUDA_ERROR_INVALID_IMAGE);
-  CHECK(measure_image(nullptr, bytes) == CUDA_ERROR_INVALID_VALUE);
+  CHECK(measure_image(&wrapper, parts) == CUDA_ERROR_INVALID_IMAGE);
+  CHECK(measure_image(kPtx, parts) == CUDA_SUCCESS);
+  CHECK(parts.at(0).size() == std::strlen(kPtx) + 1);
+  CHECK(measure_image("", parts) == CUDA_ERROR_INVALID_IMAGE);
+  CHECK(measure_image("x", parts) == CUDA_ERROR_INVALID_IMAGE);
+  CHECK(measure_image(nullptr, parts) == CUDA_ERROR_INVALID_VALUE);
 }
 
 TEST_CASE("an ELF ends where the last of its parts ends") {
@@ -62,21 +69,41 @@ TEST_CASE("an ELF ends where the last of its parts ends") {
   sections[1].sh_type = SHT_NOBITS;
   sections[1].sh_offset = 64;
   sections[1].sh_size = 1u << 20;
-  std::span<const std::byte> bytes;
-  REQUIRE(measure_image(file.data(), bytes) == CUDA_SUCCESS);
-  CHECK(bytes.size() == 256 + 2 * sizeof(Elf64_Shdr));
+  ImageParts parts;
+  REQUIRE(measure_image(file.data(), parts) == CUDA_SUCCESS);
+  CHECK(parts.at(0).size() == 256 + 2 * sizeof(Elf64_Shdr));
   sections[0].sh_size = 2000;
-  REQUIRE(measure_image(file.data(), bytes) == CUDA_SUCCESS);
-  CHECK(bytes.size() == 2064);
+  REQUIRE(measure_image(file.data(), parts) == CUDA_SUCCESS);
+  CHECK(parts.at(0).size() == 2064);
   header->e_phoff = 3000;
   header->e_phnum = 1;
   header->e_phentsize = sizeof(Elf64_Phdr);
-  REQUIRE(measure_image(file.data(), bytes) == CUDA_SUCCESS);
-  CHECK(bytes.size() == 3000 + sizeof(Elf64_Phdr));
+  REQUIRE(measure_image(file.data(), parts) == CUDA_SUCCESS);
+  CHECK(parts.at(0).size() == 3000 + sizeof(Elf64_Phdr));
   sections[0].sh_size = ~u64{0};
-  CHECK(measure_image(file.data(), bytes) == CUDA_ERROR_INVALID_IMAGE);
+  CHECK(measure_image(file.data(), parts) == CUDA_ERROR_INVALID_IMAGE);
   header->e_ident[EI_CLASS] = ELFCLASS32;
-  CHECK(measure_image(file.data(), bytes) == CUDA_ERROR_INVALID_IMAGE);
+  CHECK(measure_image(file.data(), parts) == CUDA_ERROR_INVALID_IMAGE);
+}
+
+TEST_CASE("fatbins that are linked before travel beside the wrapper's own") {
+  Session session;
+  Wrapper wrapper;
+  wrapper.version = 2;
+  const void* list[] = {fatbin_image(), nullptr};
+  wrapper.prelinked = list;
+  CUmodule module = nullptr;
+  REQUIRE(cuModuleLoadData(&module, &wrapper) == CUDA_SUCCESS);
+  const auto record = session.executor.records_of<call::cuModuleLoadData>().at(0);
+  const auto& request = record.as<call::cuModuleLoadData>();
+  CHECK(request.part_count == 2);
+  CHECK(request.source == vgpu::protocol::kImagePlain);
+  CHECK(request.image_bytes == 2 * vgpu::protocol::kImagePartAlign);
+  u64 sizes[2] = {};
+  REQUIRE(record.tail.size() == sizeof sizes);
+  std::memcpy(sizes, record.tail.data(), sizeof sizes);
+  CHECK(sizes[0] == 24);
+  CHECK(sizes[1] == 24);
 }
 
 TEST_CASE("modules are loaded with options, and logs come back") {

@@ -19,8 +19,8 @@ struct DriverDouble {
   int devices = 2;
   bool has_gpc_map = true;
   std::map<CUmodule, std::vector<CUfunction>> functions;  ///< of each module
-  std::vector<const void*> loaded;  ///< images given to load_module
-  std::vector<CUmodule> unloaded;   ///< modules given to unload_module
+  std::vector<const void*> loaded;                        ///< images given to load_module
+  std::vector<CUmodule> unloaded;                         ///< modules given to unload_module
   std::vector<std::pair<vgpu::shim::TableId, unsigned>> refused_slots;
   std::vector<vgpu::shim::TableId> refused_tables;
 };

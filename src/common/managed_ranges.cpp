@@ -1,11 +1,11 @@
-#include "softgpu/managed_ranges.hpp"
+#include "common/managed_ranges.hpp"
 
 #include <algorithm>
 #include <cstring>
 #include <iterator>
 #include <vector>
 
-namespace vgpu::softgpu {
+namespace vgpu {
 
 int ManagedRanges::Location::ordinal() const noexcept {
   if (type == 0) return CU_DEVICE_INVALID;
@@ -115,4 +115,4 @@ CUresult ManagedRanges::get(std::uint64_t offset, std::uint64_t bytes, CUmem_ran
   }
 }
 
-}  // namespace vgpu::softgpu
+}  // namespace vgpu

@@ -1,15 +1,15 @@
 #pragma once
+#include <cuda.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <mutex>
 
-#include "softgpu/driver_api.hpp"
+namespace vgpu {
 
-namespace vgpu::softgpu {
-
-/// What cuMemAdvise and cuMemPrefetchAsync said about the parts of one managed allocation. All memory is the host's
-/// here, so advice moves nothing: it is kept for cuMemRangeGetAttribute. Thread-safe.
+/// What cuMemAdvise and cuMemPrefetchAsync said about the parts of one managed allocation, where the memory stays in
+/// one place: advice moves nothing, it is kept for cuMemRangeGetAttribute. Thread-safe.
 class ManagedRanges {
  public:
   /// A place as CUmemLocation names it; type 0 (CU_MEM_LOCATION_TYPE_INVALID): none.
@@ -48,4 +48,4 @@ class ManagedRanges {
   std::map<std::uint64_t, Advice> parts_;  ///< by the offset where each begins; the last one has no end
 };
 
-}  // namespace vgpu::softgpu
+}  // namespace vgpu

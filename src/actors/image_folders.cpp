@@ -1,0 +1,65 @@
+#include "actors/image_folders.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+namespace vgpu::daemon {
+namespace {
+
+constexpr const char* kPrefix = "vgpud-images-";
+
+UniqueFd open_folder(const std::filesystem::path& folder) {
+  return UniqueFd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+}
+
+/// Removes the folders that nobody holds the lock of.
+void remove_stale(const std::filesystem::path& parent) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(parent, ignored)) {
+    if (!entry.path().filename().string().starts_with(kPrefix)) continue;
+    const UniqueFd folder = open_folder(entry.path());
+    struct stat status {};
+    if (!folder || ::fstat(folder.get(), &status) != 0 || status.st_uid != ::geteuid()) continue;
+    if (::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) std::filesystem::remove_all(entry.path(), ignored);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<ImageFolders> ImageFolders::make(const std::filesystem::path& parent, std::string& error) {
+  std::error_code failure;
+  std::filesystem::create_directories(parent, failure);
+  remove_stale(parent);
+  std::string folder = (parent / (std::string(kPrefix) + "XXXXXX")).string();
+  if (::mkdtemp(folder.data()) == nullptr) {
+    error = "no folder for images can be made in " + parent.string() + ": " + std::strerror(errno) +
+            "; name another one with images in [executor], or \"off\"";
+    return nullptr;
+  }
+  UniqueFd lock = open_folder(folder);
+  if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    error = "the folder " + folder + " cannot be locked: " + std::strerror(errno);
+    std::filesystem::remove_all(folder, failure);
+    return nullptr;
+  }
+  return std::unique_ptr<ImageFolders>(new ImageFolders(std::move(folder), std::move(lock)));
+}
+
+ImageFolders::~ImageFolders() {
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+}
+
+UniqueFd ImageFolders::open(std::uint32_t vm, bool in_vm, uid_t user) const {
+  const std::filesystem::path folder =
+      folder_ / (std::to_string(vm) + (in_vm ? "-guest-" : "-host-") + std::to_string(user));
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return UniqueFd();
+  return open_folder(folder);
+}
+
+}  // namespace vgpu::daemon

@@ -1,0 +1,35 @@
+#pragma once
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "common/unique_fd.hpp"
+
+namespace vgpu::daemon {
+
+/// Where executors keep the images of programs: one folder for each user of each VM, so that nobody can lay an image
+/// under another's name. All of it goes with the daemon; what a daemon left that was killed, the next one removes. Any
+/// thread.
+class ImageFolders {
+ public:
+  /// Makes the daemon's folder within `parent`. Null: `error` says why.
+  static std::unique_ptr<ImageFolders> make(const std::filesystem::path& parent, std::string& error);
+  ~ImageFolders();
+  ImageFolders(const ImageFolders&) = delete;
+  ImageFolders& operator=(const ImageFolders&) = delete;
+
+  /// The folder of a user, made if need be; empty if that fails. `in_vm`: the user is the guest's, not the host's.
+  UniqueFd open(std::uint32_t vm, bool in_vm, uid_t user) const;
+
+ private:
+  ImageFolders(std::filesystem::path folder, UniqueFd lock) noexcept
+      : folder_(std::move(folder)), lock_(std::move(lock)) {}
+
+  std::filesystem::path folder_;
+  UniqueFd lock_;  ///< of the folder, held as long as the daemon lives
+};
+
+}  // namespace vgpu::daemon
