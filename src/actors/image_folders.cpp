@@ -12,6 +12,7 @@ namespace vgpu::daemon {
 namespace {
 
 constexpr const char* kPrefix = "vgpud-images-";
+constexpr int kAttempts = 20;
 
 UniqueFd open_folder(const std::filesystem::path& folder) {
   return UniqueFd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
@@ -35,19 +36,20 @@ std::unique_ptr<ImageFolders> ImageFolders::make(const std::filesystem::path& pa
   std::error_code failure;
   std::filesystem::create_directories(parent, failure);
   remove_stale(parent);
-  std::string folder = (parent / (std::string(kPrefix) + "XXXXXX")).string();
-  if (::mkdtemp(folder.data()) == nullptr) {
-    error = "no folder for images can be made in " + parent.string() + ": " + std::strerror(errno) +
-            "; name another one with images in [executor], or \"off\"";
-    return nullptr;
-  }
-  UniqueFd lock = open_folder(folder);
-  if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    error = "the folder " + folder + " cannot be locked: " + std::strerror(errno);
+  // Another daemon that starts at this moment may take the folder for a stale one before it is locked: then a new one.
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    std::string folder = (parent / (std::string(kPrefix) + "XXXXXX")).string();
+    if (::mkdtemp(folder.data()) == nullptr) break;
+    UniqueFd lock = open_folder(folder);
+    struct stat status {};
+    // A folder that was removed before the lock was had no longer has a name.
+    if (lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0 && ::fstat(lock.get(), &status) == 0 && status.st_nlink > 0)
+      return std::unique_ptr<ImageFolders>(new ImageFolders(std::move(folder), std::move(lock)));
     std::filesystem::remove_all(folder, failure);
-    return nullptr;
   }
-  return std::unique_ptr<ImageFolders>(new ImageFolders(std::move(folder), std::move(lock)));
+  error = "no folder for images can be made in " + parent.string() + ": " + std::strerror(errno) +
+          "; name another one with images in [executor], or \"off\"";
+  return nullptr;
 }
 
 ImageFolders::~ImageFolders() {

@@ -36,7 +36,7 @@ void FieldPrinter::handle(std::string_view field, u64 value) {
   if (value == 0)
     fmt::format_to(std::back_inserter(out_), " {}=0", field);
   else if ((value >> 44) == 1 && kind != 0 && kind < kKinds.size())
-    fmt::format_to(std::back_inserter(out_), " {}={}#{}", field, kKinds[kind], value & StreamHandle::kMaxIndex);
+    fmt::format_to(std::back_inserter(out_), " {}={}#{}", field, kKinds[kind], StreamHandle{value}.index());
   else
     fmt::format_to(std::back_inserter(out_), " {}={:#x}", field, value);
 }

@@ -45,20 +45,24 @@ enum class Kind : u32 {
 inline constexpr u32 kKinds = static_cast<u32>(Kind::green_context);
 
 /// Handles are minted in the guest and are indices of the executor's tables: no answer is needed to make one, and no
-/// hash to find it. A program sees the number as its CUstream, CUevent …; it is never an address.
-///   bit 45: always 1 · bits 40 to 44: Kind · bits 24 to 39: generation · bits 0 to 23: index, from 1
+/// hash to find it. A program sees the number as its CUstream, CUevent …; it is never an address, but as aligned as
+/// one: programs put marks of their own into a pointer's low bits (PyTorch's StreamId is odd for streams of its own
+/// pool).
+///   bit 45: always 1 · bits 40 to 44: Kind · bits 24 to 39: generation · bits 3 to 23: index, from 1 · bits 0 to 2: 0
 template <Kind K>
 struct Handle {
   u64 value;
   static constexpr Kind kind = K;
   static constexpr u64 kMark = u64{1} << 45;
   static constexpr u64 kPrefix = kMark | (u64{static_cast<u32>(K)} << 40);
-  static constexpr u32 kMaxIndex = (1u << 24) - 1;
+  static constexpr u32 kMaxIndex = (1u << 21) - 1;
   static constexpr Handle make(u32 index, u16 generation) noexcept {
-    return {kPrefix | (u64{generation} << 24) | (index & kMaxIndex)};
+    return {kPrefix | (u64{generation} << 24) | (u64{index & kMaxIndex} << 3)};
   }
-  constexpr bool well_formed() const noexcept { return (value >> 40) == (kPrefix >> 40) && index() != 0; }
-  constexpr u32 index() const noexcept { return static_cast<u32>(value & kMaxIndex); }
+  constexpr bool well_formed() const noexcept {
+    return (value >> 40) == (kPrefix >> 40) && (value & 7) == 0 && index() != 0;
+  }
+  constexpr u32 index() const noexcept { return static_cast<u32>(value >> 3) & kMaxIndex; }
   constexpr u16 generation() const noexcept { return static_cast<u16>(value >> 24); }
 };
 

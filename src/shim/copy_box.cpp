@@ -48,11 +48,10 @@ CUresult read_side(const Parameters& from, const CopyExtent& extent, BoxSide& si
   // A pitch or a height of 0 means rows or planes without gaps.
   side.pitch = from.pitch != 0 ? from.pitch : extent.width + from.x;
   side.plane_rows = from.height != 0 ? from.height : extent.height + from.y;
-  if ((extent.height > 1 || extent.depth > 1) && side.pitch < extent.width + from.x) return CUDA_ERROR_INVALID_VALUE;
+  if (side.pitch < extent.width + from.x) return CUDA_ERROR_INVALID_VALUE;
   if (extent.depth > 1 && side.plane_rows < extent.height + from.y) return CUDA_ERROR_INVALID_VALUE;
   side.address = base + (from.z * side.plane_rows + from.y) * side.pitch + from.x;
   // The driver looks at distances that nothing is ever taken at, too.
-  side.pitch = std::max(side.pitch, extent.width);
   side.plane_rows = std::max(side.plane_rows, extent.height);
   const u64 bytes = ((extent.depth - 1) * side.plane_rows + extent.height - 1) * side.pitch + extent.width;
   if (from.type != CU_MEMORYTYPE_DEVICE) side.where = where(side.address, bytes);

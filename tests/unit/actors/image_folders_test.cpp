@@ -4,8 +4,11 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <thread>
+#include <vector>
 
 using namespace vgpu;
 using namespace vgpu::daemon;
@@ -62,6 +65,23 @@ TEST_CASE("what a killed daemon left goes; what a living one uses stays") {
   CHECK(!std::filesystem::exists(parent.path / "vgpud-images-dead"));
   CHECK(parent.entries() == 3);
   CHECK(living->open(1, true, 0));
+}
+
+TEST_CASE("daemons that start at one moment each get a folder") {
+  Parent parent;
+  std::atomic<int> made{0};
+  std::vector<std::thread> daemons;
+  for (int i = 0; i < 8; ++i)
+    daemons.emplace_back([&] {
+      for (int round = 0; round < 50; ++round) {
+        std::string error;
+        const auto folders = ImageFolders::make(parent.path, error);
+        if (folders && folders->open(1, true, 0)) ++made;
+      }
+    });
+  for (auto& daemon : daemons) daemon.join();
+  CHECK(made == 400);
+  CHECK(parent.entries() == 0);
 }
 
 TEST_CASE("a place that can't be written is named, with what to do") {
