@@ -3,60 +3,61 @@
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <unordered_set>
+#include <thread>
 
 #include "executor/completion.hpp"
 #include "protocol/graph.hpp"
 
 namespace vgpu::executor {
 
-/// Host functions of the guest, called in stream order: the driver's thread waits in run() while the guest's thread,
-/// which asked with vgpuNextHostFunction, runs the function and answers with vgpuHostFunctionDone.
+/// Host functions of the guest, called in stream order: the driver's thread waits in run() until a thread of the guest,
+/// which asked with vgpuServeHostFunctions, has run the function. They go to it one after another. Nothing of that
+/// needs the reader thread: it may be within a call of the driver that waits for the function itself.
 class HostFunctions {
  public:
   struct Due {
     protocol::u64 id;
     CUresult status;
     protocol::HostFunctionDue due;
-    protocol::u64 run;  ///< one run of the function: the id, for functions that run once
   };
-  /// `fetch(answer, due)` answers a vgpuNextHostFunction.
-  using Fetch = std::function<void(Answer, const Due&)>;
-  /// `reached` is called whenever a stream begins to wait.
-  HostFunctions(Fetch fetch, std::function<void()> reached) : fetch_(std::move(fetch)), reached_(std::move(reached)) {}
+  /// `deliver(answer, due)` answers vgpuServeHostFunctions. `done`: word in shared memory where the guest writes the
+  /// ticket of the answer that it is done with.
+  using Deliver = std::function<void(Answer, const Due&)>;
+  HostFunctions(Deliver deliver, protocol::u32& done) : deliver_(std::move(deliver)), done_(done) {}
+  ~HostFunctions();
+  HostFunctions(const HostFunctions&) = delete;
+  HostFunctions& operator=(const HostFunctions&) = delete;
 
   /// The stream has reached function `id`: returns when the guest has run it, or when the session has ended. The
   /// driver's thread.
-  void run(protocol::u64 id, CUresult status);
+  void run(protocol::u64 id, CUresult status) { run({id, status, protocol::kHostFunctionOnce}); }
   /// The same for a function that a graph has, which may run more than once, also at the same time.
-  void run_again(protocol::u64 id);
+  void run_again(protocol::u64 id) { run({id, CUDA_SUCCESS, protocol::kHostFunctionAgain}); }
   /// Nothing has function or user object `id` any more. Does not wait. The driver's thread.
   void ends(protocol::u64 id);
-  /// A thread of the guest waits for a function to run. Reader thread.
-  void next(Answer answer);
-  /// The guest ran it. False: it was not waited for. Reader thread.
-  bool done(protocol::u64 run);
+  /// A thread of the guest takes what is due, from now on; the first is `first`'s answer. False: one does so already,
+  /// or no thread can be had. Reader thread.
+  bool serve(Answer first);
   /// Lets everybody go, now and later. Any thread.
   void end();
-  /// True while a stream waits for the guest. Any thread.
-  bool waiting() const noexcept { return waiting_.load(std::memory_order_acquire) != 0; }
 
  private:
-  /// Runs of functions that run again, apart from all ids that guests count up to.
-  static constexpr protocol::u64 kAgain = protocol::u64{1} << 63;
-  void tell(const Due& due);
-  void wait(std::unique_lock<std::mutex>& lock, const Due& due);
+  struct Item {
+    Due due;
+    bool* finished;  ///< its driver's thread waits for it; null: none does
+  };
+  void run(const Due& due);
+  void work(Answer answer);
+  /// Waits until the guest has written the ticket, or the session has ended.
+  void await(protocol::u32 ticket) const noexcept;
 
-  Fetch fetch_;
-  std::function<void()> reached_;
-  std::atomic<unsigned> waiting_{0};
+  Deliver deliver_;
+  protocol::u32& done_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Due> due_;
-  std::deque<Answer> askers_;
-  std::unordered_set<protocol::u64> running_;  ///< runs that a stream has reached and that are not done
-  protocol::u64 next_run_ = kAgain;
-  bool ended_ = false;
+  std::deque<Item> due_;
+  std::atomic<bool> ended_{false};
+  std::thread thread_;
 };
 
 }  // namespace vgpu::executor

@@ -94,10 +94,7 @@ bool RingLoop::obey(u32 wishes) {
   return true;
 }
 
-bool RingLoop::may_read() const noexcept {
-  // A stream that waits for the guest can be drained only if the guest's answer is read.
-  return leased_ && !asleep_ && (!yielding_ || session_.host_functions.waiting());
-}
+bool RingLoop::may_read() const noexcept { return leased_ && !asleep_ && !yielding_; }
 
 bool RingLoop::read() {
   for (unsigned i = 0; i < kBatch; ++i) {

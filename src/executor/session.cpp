@@ -17,8 +17,8 @@ using namespace protocol;
 namespace {
 
 void answer_host_function(Session& session, Answer answer, const HostFunctions::Due& due) {
-  const call::vgpuNextHostFunction::Reply reply{due.id, static_cast<i32>(due.status), due.due, due.run};
-  session.completions.complete(answer, CUDA_SUCCESS, &reply, wire_bytes<call::vgpuNextHostFunction::Reply>());
+  const call::vgpuServeHostFunctions::Reply reply{due.id, static_cast<i32>(due.status), due.due};
+  session.completions.complete(answer, CUDA_SUCCESS, &reply, wire_bytes<call::vgpuServeHostFunctions::Reply>());
 }
 
 }  // namespace
@@ -35,7 +35,7 @@ Session::Session(const SessionConfig& session_config, const Driver& driver, Regi
       kernel_text(session_config.kernel_text, *shared_region.control()),
       allocations(counters),
       host_functions([this](Answer answer, const HostFunctions::Due& due) { answer_host_function(*this, answer, due); },
-                     [this] { signal.raise(); }),
+                     region.control()->host_functions_done),
       images(session_config.images_folder, session_config.images_bytes),
       parking(*this),
       workers(driver, contexts, [this] { signal.raise(); }),

@@ -17,7 +17,7 @@ static_assert(sizeof(GraphEdge) == 24);
 inline constexpr u32 kMaxEdgesInRecord = 4096;
 static_assert(kMaxEdgesInRecord * sizeof(GraphEdge) + 1024 <= VGPU_RECORD_MAX_BYTES);
 
-/// What is due, in the answer of vgpuNextHostFunction.
+/// What is due, in an answer of vgpuServeHostFunctions.
 enum HostFunctionDue : u32 {
   kHostFunctionOnce = 0,   ///< it runs, and never again
   kHostFunctionAgain = 1,  ///< it runs, and may run again: a graph has it

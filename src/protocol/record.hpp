@@ -31,4 +31,7 @@ constexpr std::uint32_t record_bytes(std::size_t request_bytes, std::size_t tail
   return static_cast<std::uint32_t>((bytes + VGPU_RECORD_ALIGN - 1) / VGPU_RECORD_ALIGN * VGPU_RECORD_ALIGN);
 }
 
+/// The ticket of a completion slot's next answer: 0 is none's.
+constexpr std::uint32_t next_ticket(std::uint32_t last) noexcept { return last + 1 != 0 ? last + 1 : 1; }
+
 }  // namespace vgpu::protocol

@@ -43,7 +43,7 @@ inline constexpr bool kReleases =
     std::is_same_v<Call, call::cuTexObjectDestroy> || std::is_same_v<Call, call::cuSurfObjectDestroy> ||
     std::is_same_v<Call, call::vgpuKernelText> || std::is_same_v<Call, call::cuCtxDestroy> ||
     std::is_same_v<Call, call::cuDevicePrimaryCtxRelease> || std::is_same_v<Call, call::cuDevicePrimaryCtxReset> ||
-    std::is_same_v<Call, call::vgpuHostFunctionDone> || std::is_same_v<Call, call::vgpuMapExtent> ||
+    std::is_same_v<Call, call::vgpuServeHostFunctions> || std::is_same_v<Call, call::vgpuMapExtent> ||
     std::is_same_v<Call, call::cuGraphDestroy> || std::is_same_v<Call, call::cuGraphExecDestroy> ||
     std::is_same_v<Call, call::cuUserObjectRelease> || std::is_same_v<Call, call::cuGreenCtxDestroy> ||
     std::is_same_v<Call, call::cuStreamEndCapture> || std::is_same_v<Call, call::vgpuUnmapExtent>;
@@ -101,6 +101,8 @@ class Channel {
   template <typename Call, typename Tail>
   CUresult begin(u32 slot, u32& ticket, u32 context, const typename Call::Request& request, u32 tail_bytes, Tail&& tail,
                  u16 flags = 0) noexcept;
+  /// The ticket of the slot's next answer, of a new call or of one that is answered again and again. The slot's owner.
+  u32 expect_another(u32 slot) noexcept { return tickets_[slot] = protocol::next_ticket(tickets_[slot]); }
   /// True when the answer lies in the slot.
   bool answered(u32 slot, u32 ticket) noexcept;
   /// Waits for the answer, or the session's end. Copies up to `reply_bytes` of the reply, zeros beyond what came.
@@ -224,9 +226,7 @@ CUresult Channel::begin(u32 slot, u32& ticket, u32 context, const typename Call:
   if (const CUresult result = capture_gate<Call>(context, request); result != CUDA_SUCCESS) return result;
   if constexpr (!kReleases<Call>)
     if (const CUresult result = take_error(); result != CUDA_SUCCESS) return result;
-  u32& last = tickets_[slot];
-  if (++last == 0) last = 1;
-  ticket = last;
+  ticket = expect_another(slot);
   return submit<Call>(slot, ticket, context, request, tail_bytes, tail, flags);
 }
 

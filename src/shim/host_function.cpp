@@ -37,15 +37,24 @@ std::shared_ptr<const HostFunction> look_up(u64 id, bool again) {
 
 void serve() {
   using namespace vgpu::protocol;
-  for (;;) {
-    call::vgpuNextHostFunction::Reply due{};
-    if (ready() != CUDA_SUCCESS || ask<call::vgpuNextHostFunction>(0, {0}, &due) != CUDA_SUCCESS) return;
+  if (ready() != CUDA_SUCCESS) return;
+  Channel& channel = *state().channel;
+  // Not the thread's own: a function that calls CUDA all the same would wait there for an answer of its call.
+  u32 slot = channel.owned_slots().take();
+  if (slot == NumberPool::kNone) slot = channel.borrowed_slots().wait([&] { return !channel.look_for_death(); });
+  u32 ticket = 0;
+  if (slot == NumberPool::kNone ||
+      channel.begin<call::vgpuServeHostFunctions>(slot, ticket, 0, {0}, 0, [](std::byte*) {}) != CUDA_SUCCESS)
+    return;
+  for (;; ticket = channel.expect_another(slot)) {
+    call::vgpuServeHostFunctions::Reply due{};
+    if (channel.await(slot, ticket, &due, sizeof due) != CUDA_SUCCESS) return;
     const auto function = look_up(due.id, due.due == kHostFunctionAgain);
     const bool ends = due.due == kHostFunctionEnds;
     if (function && ends && function->ended) function->ended();
     if (function && !ends && function->run) function->run(static_cast<CUresult>(due.status));
     if (ready() != CUDA_SUCCESS) return;
-    if (!ends) state().channel->notify<call::vgpuHostFunctionDone>(0, {due.run});
+    vgpu::protocol::shared(channel.control().host_functions_done).store(ticket, std::memory_order_release);
   }
 }
 

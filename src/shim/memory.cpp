@@ -93,8 +93,9 @@ CUresult cuMemAllocAsync(CUdeviceptr* out, size_t bytes, CUstream stream) {
   });
 }
 
+// Without a current context the stream's own does: XLA's allocator frees from threads that have none.
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
-  return with_stream(stream, [&](Context& context, StreamHandle handle) -> CUresult {
+  const auto free = [&](Context& context, StreamHandle handle) -> CUresult {
     if (pointer == 0) return CUDA_ERROR_INVALID_VALUE;
     const auto known = state().allocations.remove(pointer, Allocation::Kind::device);
     if (!known) return CUDA_ERROR_INVALID_VALUE;
@@ -102,5 +103,10 @@ CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
     // What a capture forbids has not been sent.
     if (is_capture_error(result)) state().allocations.add(*known);
     return result;
+  };
+  return guarded([&]() -> CUresult {
+    const Stream* known = this_thread().current() == 0 ? state().streams.find(reinterpret_cast<u64>(stream)) : nullptr;
+    Context* context = known ? state().contexts.find(known->context) : nullptr;
+    return context ? free(*context, {reinterpret_cast<u64>(stream)}) : with_stream(stream, free);
   });
 }

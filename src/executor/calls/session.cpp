@@ -99,14 +99,10 @@ VGPU_HANDLER(vgpuUnsupported) {
   return CUDA_SUCCESS;
 }
 
-VGPU_HANDLER(vgpuNextHostFunction) {
+VGPU_HANDLER(vgpuServeHostFunctions) {
+  if (!in.session.host_functions.serve(in.answer())) return CUDA_ERROR_INVALID_VALUE;
   in.deferred = true;
-  in.session.host_functions.next(in.answer());
   return CUDA_SUCCESS;
-}
-
-VGPU_HANDLER(vgpuHostFunctionDone) {
-  return in.session.host_functions.done(request.run) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 VGPU_HANDLER(vgpuMapExtent) {

@@ -17,7 +17,8 @@ def run():
     def function(value):
         return jnp.tanh(value @ value.T).sum(axis=1) + jnp.sin(value).mean()
 
-    give("jit", function(x), 1e-4)
+    # A product in TF32, whose algorithm XLA chooses by timing.
+    give("jit", function(x), 1e-3)
     gradient = jax.jit(jax.grad(lambda value: function(value).sum()))
     give("grad", gradient(x), 1e-3)
     give("vmap", jax.vmap(lambda row: jnp.sort(row)[:10])(x), 1e-6)

@@ -294,8 +294,8 @@ TEST_CASE("requests that no shim makes") {
     guest.publish<call::vgpuUnsupported>({0}, VGPU_NO_SLOT, tail);
   }
   SECTION("one slot for two answers") {
-    guest.publish<call::vgpuNextHostFunction>({0}, 4);
-    guest.publish<call::vgpuNextHostFunction>({0}, 4);
+    guest.publish<call::vgpuServeHostFunctions>({0}, 4);
+    guest.publish<call::vgpuServeHostFunctions>({0}, 4);
   }
   check_ended(guest, VGPU_END_BAD_REQUEST);
 }

@@ -166,9 +166,10 @@ TEST_CASE("whole driver: host functions run between the work of their stream") {
   guest.publish<call::cuEventCreate>({event, 0, 0});
   guest.publish<call::cuLaunchHostFunc>({stream, 9});
   guest.publish<call::cuEventRecordWithFlags>({event, stream, 0, 0});
-  guest.publish<call::vgpuNextHostFunction>({0}, 7);
-  REQUIRE(guest.wait(7, guest.ticket()));
+  guest.publish<call::vgpuServeHostFunctions>({0}, 7);
+  const u32 asked = guest.ticket();
+  REQUIRE(guest.wait(7, asked));
   CHECK(guest.call<call::cuEventQuery>({event}) == CUDA_ERROR_NOT_READY);
-  guest.publish<call::vgpuHostFunctionDone>({9});
+  shared(guest.control->host_functions_done).store(asked);
   CHECK(guest.call<call::cuEventSynchronize>({event}) == CUDA_SUCCESS);
 }

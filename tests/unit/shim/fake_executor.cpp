@@ -243,7 +243,7 @@ Answer FakeExecutor::respond(const Record& record) {
       return reply_with(call::vgpuAttach::Reply{13000, 1});
     case call::vgpuDeviceInfo::number:
       return answer_device_info(record);
-    case call::vgpuNextHostFunction::number:
+    case call::vgpuServeHostFunctions::number:
       return {CUDA_SUCCESS, {}, true};
     case call::cuMemAlloc::number:
       return allocate(record.as<call::cuMemAlloc>().bytes);

@@ -1,6 +1,8 @@
 #include <catch2/catch.hpp>
 
 #include "fake_executor.hpp"
+#include "protocol/ring.hpp"
+#include "shim/session.hpp"
 
 using namespace vgpu::shim::test;
 
@@ -38,26 +40,23 @@ void called_back(CUstream stream, CUresult status, void* data) {
 /// An executor that lets each host function run as soon as it is enqueued.
 struct Runner {
   explicit Runner(Session& session) : session_(session) {
-    session.executor.on<call::vgpuNextHostFunction>([this](const Record& record) {
-      asker_ = record;
-      return Answer{CUDA_SUCCESS, {}, true};
-    });
+    session.executor.on<call::vgpuServeHostFunctions>([](const Record&) { return Answer{CUDA_SUCCESS, {}, true}; });
   }
+  /// Lets it run, and waits until the guest is done with it.
   void run(u64 id, CUresult status) {
-    Record asker;
-    for (;;) {
-      static_cast<void>(session_.executor.records());
-      const auto asked = session_.executor.records_of<call::vgpuNextHostFunction>();
-      if (asked.size() > answered_) {
-        asker = asked[answered_++];
-        break;
-      }
-    }
-    session_.executor.answer(asker, reply_with(call::vgpuNextHostFunction::Reply{id, status, 0, id}));
+    while (session_.executor.records_of<call::vgpuServeHostFunctions>().empty()) std::this_thread::yield();
+    Record asker = session_.executor.records_of<call::vgpuServeHostFunctions>().front();
+    if (ticket_ == 0) ticket_ = asker.header.ticket;
+    asker.header.ticket = ticket_;
+    session_.executor.answer(asker, reply_with(call::vgpuServeHostFunctions::Reply{id, status, 0}));
+    const auto done = vgpu::protocol::shared(vgpu::shim::state().channel->control().host_functions_done);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (done.load() != ticket_ && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    REQUIRE(done.load() == ticket_);
+    ticket_ = vgpu::protocol::next_ticket(ticket_);
   }
   Session& session_;
-  Record asker_{};
-  std::size_t answered_ = 0;
+  u32 ticket_ = 0;
 };
 
 }  // namespace
@@ -78,9 +77,6 @@ TEST_CASE("host functions run when the executor says so, and it learns that they
   seen.wait(1);
   runner.run(second, CUDA_SUCCESS);
   seen.wait(2);
-  for (int i = 0; i < 1000 && session.executor.records_of<call::vgpuHostFunctionDone>().size() < 2; ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  CHECK(session.executor.records_of<call::vgpuHostFunctionDone>().size() == 2);
   CHECK(cuLaunchHostFunc(nullptr, nullptr, nullptr) == CUDA_ERROR_INVALID_VALUE);
 }
 

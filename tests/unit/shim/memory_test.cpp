@@ -39,6 +39,16 @@ TEST_CASE("stream-ordered memory comes from the default pool") {
   CHECK(pool == default_one);
   CHECK(cuMemFreeAsync(pointer, nullptr) == CUDA_SUCCESS);
   CHECK(cuMemFreeAsync(pointer, nullptr) == CUDA_ERROR_INVALID_VALUE);
+
+  CUstream stream = nullptr;
+  REQUIRE(cuStreamCreate(&stream, 0) == CUDA_SUCCESS);
+  REQUIRE(cuMemAllocAsync(&pointer, 256, stream) == CUDA_SUCCESS);
+  session.executor.forget_records();
+  REQUIRE(cuCtxSetCurrent(nullptr) == CUDA_SUCCESS);
+  CHECK(cuMemFreeAsync(pointer, nullptr) == CUDA_ERROR_INVALID_CONTEXT);
+  CHECK(cuMemFreeAsync(pointer, stream) == CUDA_SUCCESS);
+  CHECK(session.executor.records_of<call::cuMemFreeAsync>().at(0).header.context == 1);
+  REQUIRE(cuCtxSetCurrent(session.context) == CUDA_SUCCESS);
   CHECK(cuMemAllocFromPoolAsync(&pointer, 64, default_one, nullptr) == CUDA_SUCCESS);
   CHECK(cuMemAllocFromPoolAsync(&pointer, 64, nullptr, nullptr) == CUDA_ERROR_INVALID_VALUE);
 }
