@@ -1,5 +1,8 @@
 #pragma once
+// The software GPU hides what is not marked, and it defines what this declares.
+#pragma GCC visibility push(default)
 #include <cuda.h>
+#pragma GCC visibility pop
 
 #include <cstddef>
 #include <cstdint>

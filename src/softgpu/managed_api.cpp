@@ -1,7 +1,6 @@
 #include <vector>
 
 #include "common/managed_ranges.hpp"
-#include "softgpu/driver_api.hpp"  // first: it is what exports this file's functions
 #include "softgpu/guard.hpp"
 
 /// Managed memory. It is device memory, which the host may touch at the same address at any time: all of it is memory
