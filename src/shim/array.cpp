@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "shim/context.hpp"
+#include "shim/refuse_as.hpp"
 
 namespace vgpu::shim {
 
@@ -102,7 +103,7 @@ CUresult with_mipmapped(CUmipmappedArray array, F&& f) noexcept {
 CUresult create(CUarray* out, const ArrayShape& shape) noexcept {
   return with_context([&](Context& context) -> CUresult {
     if (!out) return CUDA_ERROR_INVALID_VALUE;
-    if ((shape.flags & kNotCarried) != 0) return CUDA_ERROR_NOT_SUPPORTED;
+    if ((shape.flags & kNotCarried) != 0) return refuse_as("cuArray3DCreate_v2", "a sparse array");
     auto& arrays = state().arrays;
     const auto minted = arrays.mint();
     if (!minted.object) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -215,7 +216,7 @@ CUresult cuMipmappedArrayGetMemoryRequirements(CUDA_ARRAY_MEMORY_REQUIREMENTS*, 
 CUresult cuMipmappedArrayCreate(CUmipmappedArray* out, const CUDA_ARRAY3D_DESCRIPTOR* descriptor, unsigned int levels) {
   return with_context([&](Context& context) -> CUresult {
     if (!out || !descriptor || levels == 0) return CUDA_ERROR_INVALID_VALUE;
-    if ((descriptor->Flags & kNotCarried) != 0) return CUDA_ERROR_NOT_SUPPORTED;
+    if ((descriptor->Flags & kNotCarried) != 0) return refuse_as("cuMipmappedArrayCreate", "a sparse array");
     auto& arrays = state().mipmapped_arrays;
     const auto minted = arrays.mint();
     if (!minted.object) return CUDA_ERROR_OUT_OF_MEMORY;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "common/cuda_names.hpp"
 #include "shim/graph_list.hpp"
 #include "shim/refuse_as.hpp"
 #include "shim/stream.hpp"
@@ -119,8 +118,7 @@ CUresult CUDAAPI cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph, con
   return with_stream(stream, [&](Context& context, StreamHandle handle) -> CUresult {
     if (count != 0 && !nodes) return CUDA_ERROR_INVALID_VALUE;
     if (count > vgpu::protocol::kMaxEdgesInRecord)
-      return refuse_as(vgpu::cuda_name_index("cuStreamBeginCaptureToGraph").value_or(~0u),
-                       "a capture that begins after so many nodes");
+      return refuse_as("cuStreamBeginCaptureToGraph", "a capture that begins after so many nodes");
     CUresult result = may_begin(handle, mode);
     if (result != CUDA_SUCCESS) return result;
     call::cuStreamBeginCaptureToGraph::Reply reply{};

@@ -3,6 +3,7 @@
 
 #include "shim/array.hpp"
 #include "shim/callable.hpp"
+#include "shim/refuse_as.hpp"
 #include "shim/tables/tables.hpp"
 
 namespace vgpu::shim {
@@ -93,7 +94,8 @@ static CUresult create_context(CUcontext* out, unsigned int flags, CUdevice ordi
 
 CUresult cuCtxCreate_v4(CUcontext* out, CUctxCreateParams* params, unsigned int flags, CUdevice ordinal) {
   if (params && (params->execAffinityParams || params->cigParams))
-    return guarded([] { return CUDA_ERROR_NOT_SUPPORTED; });
+    return guarded(
+        [] { return refuse_as("cuCtxCreate_v4", "a context of part of a GPU by affinity, or for graphics"); });
   return create_context(out, flags, ordinal);
 }
 

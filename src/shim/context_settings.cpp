@@ -90,9 +90,7 @@ CUresult cuCtxSetFlags(unsigned int flags) {
     // How a thread waits is this library's affair; memory stays mapped and resized as it is. Other flags change what
     // calls do.
     constexpr unsigned kCarried = CU_CTX_SCHED_MASK | CU_CTX_MAP_HOST | CU_CTX_LMEM_RESIZE_TO_MAX;
-    if ((flags & ~kCarried) != 0)
-      return refuse_as(vgpu::cuda_name_index("cuCtxSetFlags").value_or(~0u),
-                       "a context's core dumps or synchronous copies");
+    if ((flags & ~kCarried) != 0) return refuse_as("cuCtxSetFlags", "a context's core dumps or synchronous copies");
     context.flags.store(flags);
     if (context.primary) state().devices[static_cast<u32>(context.device)]->primary_flags.store(flags);
     return CUDA_SUCCESS;

@@ -1,6 +1,7 @@
 // Events: minted here; a record costs no round trip, a query costs one.
 #include <bit>
 
+#include "shim/refuse_as.hpp"
 #include "shim/stream.hpp"
 
 using namespace vgpu::shim;
@@ -50,7 +51,8 @@ CUresult cuEventCreate(CUevent* out, unsigned int flags) {
     constexpr unsigned kFlags = CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS;
     if (!out || (flags & ~kFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
     if (flags & CU_EVENT_INTERPROCESS)
-      return flags & CU_EVENT_DISABLE_TIMING ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
+      return flags & CU_EVENT_DISABLE_TIMING ? refuse_as("cuEventCreate", "an event for other processes")
+                                             : CUDA_ERROR_INVALID_VALUE;
     const auto minted = state().events.mint();
     if (!minted.object) return CUDA_ERROR_OUT_OF_MEMORY;
     *minted.object = Event{context.handle, flags};

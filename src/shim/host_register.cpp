@@ -17,8 +17,7 @@ CUresult cuMemHostRegister(void* pointer, size_t bytes, unsigned int flags) {
     if (s.host_memory.contains(pointer, 1) || s.host_memory.contains(reinterpret_cast<const void*>(last), 1))
       return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
     if (s.allocations.find(address)) return CUDA_ERROR_INVALID_VALUE;
-    static const unsigned index = vgpu::cuda_name_index("cuMemHostRegister_v2").value_or(~0u);
-    return refuse_as(index, "cuMemHostRegister of memory that is not CUDA's");
+    return refuse_as("cuMemHostRegister_v2", "cuMemHostRegister of memory that is not CUDA's");
   });
 }
 

@@ -9,6 +9,8 @@
 #include <bit>
 #include <cstring>
 
+#include "shim/refuse_as.hpp"
+
 namespace vgpu::shim {
 namespace {
 
@@ -53,7 +55,8 @@ CUresult measure_wrapper(const void* image, ImageParts& parts) {
   CUresult result = measure_fatbin(wrapper.data, parts[0]);
   if (wrapper.version != 2 || !wrapper.prelinked) return result;
   for (u64 i = 0; result == CUDA_SUCCESS && wrapper.prelinked[i]; ++i) {
-    if (parts.size() == protocol::kMaxImageParts) return CUDA_ERROR_NOT_SUPPORTED;
+    if (parts.size() == protocol::kMaxImageParts)
+      return refuse_as("cuLibraryLoadData", "an image of so many linked parts");
     result = measure_fatbin(wrapper.prelinked[i], parts.emplace_back());
   }
   return result;
@@ -192,7 +195,7 @@ CUresult JitOptions::read(unsigned count, const CUjit_option* options, void** va
       case CU_JIT_REFERENCED_KERNEL_COUNT:
       case CU_JIT_REFERENCED_VARIABLE_NAMES:
       case CU_JIT_REFERENCED_VARIABLE_COUNT:
-        return CUDA_ERROR_NOT_SUPPORTED;
+        return refuse_as("cuModuleLoadDataEx", "a list of referenced kernels or variables");
       default:
         if (static_cast<u32>(options[i]) >= CU_JIT_NUM_OPTIONS) return CUDA_ERROR_INVALID_VALUE;
         // Numbers are passed by value in the pointer: 32 bits of it.

@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "shim/refuse_as.hpp"
+
 namespace vgpu::shim {
 namespace {
 
@@ -151,7 +153,7 @@ CUresult read_attributes(const CUlaunchConfig& config,
         if (!state().events.find(reinterpret_cast<u64>(event))) return CUDA_ERROR_INVALID_HANDLE;
         break;
       case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
-        return CUDA_ERROR_NOT_SUPPORTED;
+        return refuse_as("cuLaunchKernelEx", "a kernel node that kernels update");
       default:
         break;
     }

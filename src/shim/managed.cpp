@@ -3,6 +3,7 @@
 // moves pages.
 #include "shim/location.hpp"
 #include "shim/memory.hpp"
+#include "shim/refuse_as.hpp"
 
 #undef cuMemAdvise
 #undef cuMemPrefetchAsync
@@ -29,7 +30,7 @@ CUresult check_place(const CUmemLocation& from, Location& to) {
   switch (from.type) {
     case CU_MEM_LOCATION_TYPE_DEVICE:
       to = {from.type, from.id};
-      return check_device_location(from);
+      return check_device_location(from, "cuMemAdvise");
     case CU_MEM_LOCATION_TYPE_HOST:
     case CU_MEM_LOCATION_TYPE_HOST_NUMA_CURRENT:
       to = {from.type, 0};
@@ -89,7 +90,7 @@ CUresult cuMemAllocManaged(CUdeviceptr* out, size_t bytes, unsigned int flags) {
     if (made.device_base != made.base) {
       // A pointer that means one thing to the program and another to a kernel is no managed memory.
       s.host_memory.free(context, made);
-      return CUDA_ERROR_NOT_SUPPORTED;
+      return refuse_as("cuMemAllocManaged", "managed memory where the guest could not map the arena in its place");
     }
     made.kind = Allocation::Kind::managed;
     made.ranges = std::make_shared<vgpu::ManagedRanges>();

@@ -2,6 +2,7 @@
 #include "shim/device.hpp"
 #include "shim/location.hpp"
 #include "shim/memory.hpp"
+#include "shim/refuse_as.hpp"
 
 using namespace vgpu::shim;
 using vgpu::protocol::PoolHandle;
@@ -30,11 +31,11 @@ CUresult with_pool(CUmemoryPool handle, F&& f) noexcept {
 
 /// The newer calls name a device as a location of a kind of memory.
 template <typename F>
-CUresult with_located(const CUmemLocation* location, CUmemAllocationType type, F&& f) noexcept {
+CUresult with_located(const char* name, const CUmemLocation* location, CUmemAllocationType type, F&& f) noexcept {
   return guarded([&]() -> CUresult {
     if (!location) return CUDA_ERROR_INVALID_VALUE;
-    if (type != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_NOT_SUPPORTED;
-    const CUresult result = check_device_location(*location);
+    if (type != CU_MEM_ALLOCATION_TYPE_PINNED) return refuse_as(name, "a pool of managed memory");
+    const CUresult result = check_device_location(*location, name);
     return result == CUDA_SUCCESS ? f(location->id) : result;
   });
 }
@@ -69,24 +70,29 @@ CUresult cuDeviceSetMemPool(CUdevice ordinal, CUmemoryPool handle) {
 }
 
 CUresult cuMemGetDefaultMemPool(CUmemoryPool* pool, CUmemLocation* location, CUmemAllocationType type) {
-  return with_located(location, type, [&](CUdevice device) { return cuDeviceGetDefaultMemPool(pool, device); });
+  return with_located("cuMemGetDefaultMemPool", location, type,
+                      [&](CUdevice device) { return cuDeviceGetDefaultMemPool(pool, device); });
 }
 
 CUresult cuMemGetMemPool(CUmemoryPool* pool, CUmemLocation* location, CUmemAllocationType type) {
-  return with_located(location, type, [&](CUdevice device) { return cuDeviceGetMemPool(pool, device); });
+  return with_located("cuMemGetMemPool", location, type,
+                      [&](CUdevice device) { return cuDeviceGetMemPool(pool, device); });
 }
 
 CUresult cuMemSetMemPool(CUmemLocation* location, CUmemAllocationType type, CUmemoryPool pool) {
-  return with_located(location, type, [&](CUdevice device) { return cuDeviceSetMemPool(device, pool); });
+  return with_located("cuMemSetMemPool", location, type,
+                      [&](CUdevice device) { return cuDeviceSetMemPool(device, pool); });
 }
 
 CUresult cuMemPoolCreate(CUmemoryPool* out, const CUmemPoolProps* properties) {
   return guarded([&]() -> CUresult {
     if (!out || !properties) return CUDA_ERROR_INVALID_VALUE;
+    if (properties->allocType != CU_MEM_ALLOCATION_TYPE_PINNED)
+      return refuse_as("cuMemPoolCreate", "a pool of managed memory");
     // A pool that is to share its memory with other processes would be of no use without the sharing.
-    if (properties->allocType != CU_MEM_ALLOCATION_TYPE_PINNED || properties->handleTypes != CU_MEM_HANDLE_TYPE_NONE)
-      return CUDA_ERROR_NOT_SUPPORTED;
-    CUresult result = check_device_location(properties->location);
+    if (properties->handleTypes != CU_MEM_HANDLE_TYPE_NONE)
+      return refuse_as("cuMemPoolCreate", "a pool whose memory can be exported");
+    CUresult result = check_device_location(properties->location, "cuMemPoolCreate");
     if (result != CUDA_SUCCESS) return result;
     State& s = state();
     const auto minted = s.pools.mint();
@@ -149,7 +155,8 @@ CUresult cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc* descriptio
   return with_pool(pool, [&](const Pool&, PoolHandle handle) -> CUresult {
     if (!descriptions || count == 0) return CUDA_ERROR_INVALID_VALUE;
     for (size_t i = 0; i < count; ++i)
-      if (const CUresult result = check_device_location(descriptions[i].location); result != CUDA_SUCCESS)
+      if (const CUresult result = check_device_location(descriptions[i].location, "cuMemPoolSetAccess");
+          result != CUDA_SUCCESS)
         return result;
     for (size_t i = 0; i < count; ++i) {
       const CUresult result = ask<call::cuMemPoolSetAccess>(
@@ -163,7 +170,7 @@ CUresult cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc* descriptio
 CUresult cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool pool, CUmemLocation* location) {
   return with_pool(pool, [&](const Pool&, PoolHandle handle) -> CUresult {
     if (!flags || !location) return CUDA_ERROR_INVALID_VALUE;
-    CUresult result = check_device_location(*location);
+    CUresult result = check_device_location(*location, "cuMemPoolGetAccess");
     if (result != CUDA_SUCCESS) return result;
     call::cuMemPoolGetAccess::Reply reply{};
     result = ask<call::cuMemPoolGetAccess>(0, {handle, location->id, 0}, &reply);

@@ -21,8 +21,6 @@ void append(Bytes& out, const T& value) {
   out.insert(out.end(), bytes, bytes + sizeof value);
 }
 
-unsigned name_index(std::string_view name) noexcept { return cuda_name_index(name).value_or(~0u); }
-
 /// 0 for the current context; false if the handle names none.
 bool context_handle(CUcontext context, ContextHandle& handle) noexcept {
   handle = {reinterpret_cast<u64>(context)};
@@ -158,7 +156,8 @@ CUresult write_fill(const CUDA_MEMSET_NODE_PARAMS_v2& from, Bytes& out) {
 CUresult write_allocation(const CUDA_MEM_ALLOC_NODE_PARAMS_v2& from, Bytes& out) {
   if (from.accessDescCount > kMaxNodeAccesses || (from.accessDescCount != 0 && from.accessDescs == nullptr))
     return CUDA_ERROR_INVALID_VALUE;
-  if (from.poolProps.handleTypes != CU_MEM_HANDLE_TYPE_NONE) return CUDA_ERROR_NOT_SUPPORTED;
+  if (from.poolProps.handleTypes != CU_MEM_HANDLE_TYPE_NONE)
+    return refuse_as("cuGraphAddMemAllocNode", "an allocation node whose memory can be exported");
   append(out,
          AllocationNode{from.bytesize, Pointer{0}, from.poolProps.maxSize, static_cast<u32>(from.poolProps.allocType),
                         static_cast<u32>(from.poolProps.handleTypes), static_cast<u32>(from.poolProps.location.type),
@@ -250,7 +249,7 @@ CUresult write_node(const CUgraphNodeParams& from, std::vector<std::byte>& out, 
       return write_conditional(from.conditional, out);
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL:
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT:
-      return refuse_as(name_index("cuGraphAddNode_v2"), "a graph node of external semaphores");
+      return refuse_as("cuGraphAddNode_v2", "a graph node of external semaphores");
   }
   return CUDA_ERROR_INVALID_VALUE;
 }

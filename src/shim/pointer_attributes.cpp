@@ -1,5 +1,6 @@
 // What is known of a pointer, from the guest's map of allocations.
 #include "shim/memory.hpp"
+#include "shim/refuse_as.hpp"
 
 using namespace vgpu::shim;
 
@@ -60,7 +61,7 @@ CUresult write_known(void* data, CUpointer_attribute attribute, u64 pointer, con
       *static_cast<CUmemoryPool*>(data) = reinterpret_cast<CUmemoryPool>(known.pool);
       return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_P2P_TOKENS:
-      return CUDA_ERROR_NOT_SUPPORTED;
+      return refuse_as("cuPointerGetAttribute", "CU_POINTER_ATTRIBUTE_P2P_TOKENS");
     default:
       return CUDA_ERROR_INVALID_VALUE;
   }

@@ -12,7 +12,6 @@ CUresult cuPointerSetAttribute(const void* value, CUpointer_attribute attribute,
     if (!known || known->kind == Allocation::Kind::host) return CUDA_ERROR_INVALID_VALUE;
     if (*static_cast<const unsigned*>(value) == 0) return CUDA_SUCCESS;
     // For other devices that reach into the GPU's memory by themselves, which a guest has none of.
-    static const unsigned index = vgpu::cuda_name_index("cuPointerSetAttribute").value_or(~0u);
-    return refuse_as(index, "cuPointerSetAttribute of CU_POINTER_ATTRIBUTE_SYNC_MEMOPS");
+    return refuse_as("cuPointerSetAttribute", "cuPointerSetAttribute of CU_POINTER_ATTRIBUTE_SYNC_MEMOPS");
   });
 }

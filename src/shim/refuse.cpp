@@ -43,15 +43,14 @@ bool wants_log() noexcept {
 
 }  // namespace
 
-CUresult refuse_as(unsigned index, const char* what) noexcept {
+CUresult refuse_as(std::string_view name, const char* what) noexcept {
   char message[256];
   std::snprintf(message, sizeof message, "vgpu: %s is not carried: CUDA_ERROR_NOT_SUPPORTED", what);
   log_message(CU_LOG_LEVEL_ERROR, message);
   if (wants_log() && first_time(what)) std::fprintf(stderr, "%s\n", message);
-  const auto names = cuda_names();
   // Only a count for the operator: what the channel has to report is the next call's business.
-  if (index < names.size() && ready() == CUDA_SUCCESS)
-    state().channel->notify<call::vgpuUnsupported>(0, {0}, bytes_of(names[index].data(), names[index].size()));
+  if (ready() == CUDA_SUCCESS)
+    state().channel->notify<call::vgpuUnsupported>(0, {0}, bytes_of(name.data(), name.size()));
   return CUDA_ERROR_NOT_SUPPORTED;
 }
 
@@ -59,7 +58,7 @@ CUresult refuse(unsigned index) noexcept {
   const auto names = cuda_names();
   if (index >= names.size()) return CUDA_ERROR_NOT_SUPPORTED;
   // The list's names are string literals, and so end with a NUL.
-  return refuse_as(index, names[index].data());
+  return refuse_as(names[index], names[index].data());
 }
 
 }  // namespace vgpu::shim

@@ -103,7 +103,7 @@ CUresult refuse_slot(TableId table, unsigned slot) noexcept {
   const std::string_view name = table_name(table);
   char text[64];
   std::snprintf(text, sizeof text, "%.*s[%u]", static_cast<int>(name.size()), name.data(), slot);
-  return refuse_as(table_name_index(table), text);
+  return refuse_as(cuda_names()[table_name_index(table)], text);
 }
 
 void refuse_table(TableId table, const CUuuid& uuid) noexcept {
@@ -112,7 +112,7 @@ void refuse_table(TableId table, const CUuuid& uuid) noexcept {
   for (const char byte : uuid.bytes)
     at +=
         std::snprintf(text + at, sizeof text - static_cast<std::size_t>(at), "%02x", static_cast<unsigned char>(byte));
-  refuse_as(table_name_index(table), text);
+  refuse_as(cuda_names()[table_name_index(table)], text);
 }
 
 }  // namespace vgpu::shim::driver

@@ -1,6 +1,7 @@
 // Virtual memory: the executor reserves, creates and maps; what is mapped where is known here too.
 #include "shim/location.hpp"
 #include "shim/memory.hpp"
+#include "shim/refuse_as.hpp"
 
 namespace vgpu::shim {
 namespace {
@@ -17,8 +18,9 @@ u32 flags_of(const CUmemAllocationProp& properties) noexcept {
 CUresult check(const CUmemAllocationProp& properties) {
   if (properties.type != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_INVALID_VALUE;
   constexpr u32 kFiles = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
-  if ((static_cast<u32>(properties.requestedHandleTypes) & ~kFiles) != 0) return CUDA_ERROR_NOT_SUPPORTED;
-  return check_device_location(properties.location);
+  if ((static_cast<u32>(properties.requestedHandleTypes) & ~kFiles) != 0)
+    return refuse_as("cuMemCreate", "memory for a fabric or for another system's handles");
+  return check_device_location(properties.location, "cuMemCreate");
 }
 
 template <typename F>
@@ -143,7 +145,8 @@ CUresult cuMemSetAccess(CUdeviceptr pointer, size_t bytes, const CUmemAccessDesc
   return guarded([&]() -> CUresult {
     if (!descriptions || count == 0 || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
     for (size_t i = 0; i < count; ++i)
-      if (const CUresult result = check_device_location(descriptions[i].location); result != CUDA_SUCCESS)
+      if (const CUresult result = check_device_location(descriptions[i].location, "cuMemSetAccess");
+          result != CUDA_SUCCESS)
         return result;
     for (size_t i = 0; i < count; ++i) {
       const CUresult result = ask<call::cuMemSetAccess>(
@@ -158,7 +161,7 @@ CUresult cuMemSetAccess(CUdeviceptr pointer, size_t bytes, const CUmemAccessDesc
 CUresult cuMemGetAccess(unsigned long long* flags, const CUmemLocation* location, CUdeviceptr pointer) {
   return guarded([&]() -> CUresult {
     if (!flags || !location) return CUDA_ERROR_INVALID_VALUE;
-    CUresult result = check_device_location(*location);
+    CUresult result = check_device_location(*location, "cuMemGetAccess");
     if (result != CUDA_SUCCESS) return result;
     call::cuMemGetAccess::Reply reply{};
     result = ask<call::cuMemGetAccess>(any_context_index(), {Pointer{pointer}, location->id, 0}, &reply);
