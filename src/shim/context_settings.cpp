@@ -1,5 +1,4 @@
 // Limits and preferences of the current context.
-#include "common/cuda_names.hpp"
 #include "shim/context.hpp"
 #include "shim/refuse_as.hpp"
 

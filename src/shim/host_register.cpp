@@ -1,5 +1,4 @@
 // Registration of host memory that the program has already: only the arena is memory of the host too.
-#include "common/cuda_names.hpp"
 #include "shim/refuse_as.hpp"
 #include "shim/stream.hpp"
 

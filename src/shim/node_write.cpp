@@ -1,6 +1,5 @@
 #include <cstring>
 
-#include "common/cuda_names.hpp"
 #include "protocol/memory_operation.hpp"
 #include "shim/captured_copy.hpp"
 #include "shim/copy.hpp"

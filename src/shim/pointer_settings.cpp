@@ -1,5 +1,4 @@
 // What a program may set of memory.
-#include "common/cuda_names.hpp"
 #include "shim/refuse_as.hpp"
 #include "shim/session.hpp"
 

@@ -1,4 +1,5 @@
-// Managed memory: one address for the host and kernels, advice and prefetches, and words that streams write and wait for.
+// Managed memory: one address for the host and kernels, advice and prefetches, and words that streams write and wait
+// for.
 
 #include "driver.hpp"
 

@@ -1,5 +1,5 @@
-// Virtual memory: one range of addresses over several pieces of memory, one piece at two addresses, growth in place, and
-// what is refused.
+// Virtual memory: one range of addresses over several pieces of memory, one piece at two addresses, growth in place,
+// and what is refused.
 #include <algorithm>
 #include <vector>
 
@@ -59,7 +59,8 @@ int main() {
   fill<<<64, 256>>>(reinterpret_cast<unsigned*>(range), 3 * words, 7);
   CHECK(cudaDeviceSynchronize());
   std::vector<unsigned> read(3 * words);
-  CHECK(cudaMemcpy(read.data(), reinterpret_cast<void*>(range), read.size() * sizeof(unsigned), cudaMemcpyDeviceToHost));
+  CHECK(
+      cudaMemcpy(read.data(), reinterpret_cast<void*>(range), read.size() * sizeof(unsigned), cudaMemcpyDeviceToHost));
   for (size_t i = 0; i < read.size(); ++i)
     REQUIRE(read[i] == 7 + static_cast<unsigned>(i), "word %zu is %u", i, read[i]);
 

@@ -59,7 +59,8 @@ class Finished:
     def verdict(self):
         if self.same is None:
             return self.how or "-"
-        return ("yes: " if self.same else "NO" + (": " if self.how else "")) + self.how
+        why = "; ".join(filter(None, [self.how, "" if self.same else self.row.refused]))
+        return ("yes: " if self.same else "NO" + (": " if why else "")) + why
 
     def refused(self):
         return ", ".join(sorted(self.forwarded.refused)) if self.forwarded and self.forwarded.refused else "-"
@@ -90,8 +91,10 @@ def heading():
 def summary(all_finished):
     same = sum(item.same is True for item in all_finished)
     failed = sum(item.failed for item in all_finished)
+    refused = sum(item.failed and bool(item.row.refused) for item in all_finished)
     other = len(all_finished) - same - failed
-    return f"{len(all_finished)} rows: {same} as natively, {failed} not, {other} not compared"
+    return (f"{len(all_finished)} rows: {same} as natively, {failed} not ({refused} of them refused on purpose), "
+            f"{other} not compared")
 
 
 def cell(text):

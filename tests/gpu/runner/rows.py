@@ -7,6 +7,7 @@ A file of workloads or suites says in comments at its top what it needs, one `ke
   env: NAME=VALUE…     its environment, beside the runner's own
   link: -lX…           what nvcc links (.cu only)
   about: TEXT          what the table says of it
+  refused: TEXT        why it is not as natively: what is not carried, on purpose
 """
 
 import re
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
-HEADER = re.compile(r"(?:#|//) (needs|seconds|slots|env|link|about): (.*)")
+HEADER = re.compile(r"(?:#|//) (needs|seconds|slots|env|link|about|refused): (.*)")
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Row:
     environment: dict = field(default_factory=dict)
     link: list = field(default_factory=list)
     about: str = ""
+    refused: str = ""
 
 
 def described(path, kind):
@@ -43,8 +45,8 @@ def described(path, kind):
             setattr(row, key, int(value))
         elif key == "env":
             row.environment = dict(word.split("=", 1) for word in value.split())
-        elif key == "about":
-            row.about = value
+        elif key in ("about", "refused"):
+            setattr(row, key, value)
         else:
             setattr(row, key, value.split())
     return row

@@ -1,6 +1,7 @@
 # seconds: 300
 # slots: 3
 # about: samples that come with the toolkit: CUPTI's and Nsight Compute's, those of one source, compiled and run
+# refused: CUPTI is not carried, and most of the samples are its own
 import os
 import shutil
 import subprocess

@@ -1,6 +1,7 @@
 # needs: torch
 # env: PYTORCH_CUDA_ALLOC_CONF=pinned_use_cuda_host_register:True,pinned_num_register_threads:4
 # about: cudaHostRegister: pinned memory by registration, a tensor registered in place, tensors in shared memory
+# refused: memory that is not CUDA's is not registered
 import torch
 from results import check, give
 

@@ -1,5 +1,6 @@
 # needs: torch
 # about: a tensor on the GPU handed to another process (CUDA IPC)
+# refused: CUDA IPC is not carried
 import torch
 from results import check, give
 
