@@ -4,6 +4,7 @@
 
 #include "executor/dispatch.hpp"
 #include "executor/image_store.hpp"
+#include "executor/jit_options.hpp"
 #include "protocol/payload.hpp"
 
 namespace vgpu::executor {
@@ -21,18 +22,14 @@ class Image {
   /// Copies logs and timing to where the request wants them.
   template <typename Reply>
   void write(Reply& reply) const {
-    reply.info_log_written = write_log(0);
-    reply.error_log_written = write_log(1);
-    reply.wall_time_ms = wall_time();
+    jit_.write(logs_, reply);
   }
 
   /// What the driver loads: the image, or a fatbin wrapper around its parts.
   const void* bytes() const noexcept { return whole_; }
   /// Not null: the image lies in the store, and stays readable as long as somebody holds this.
   const std::shared_ptr<const StoredImage>& stored() const noexcept { return stored_; }
-  unsigned option_count() const noexcept { return static_cast<unsigned>(options_.size()); }
-  CUjit_option* options() noexcept { return options_.data(); }
-  void** values() noexcept { return values_.data(); }
+  JitOptions& jit() noexcept { return jit_; }
 
  private:
   struct Source {
@@ -52,30 +49,17 @@ class Image {
     const void* data = nullptr;
     const void* const* prelinked = nullptr;
   };
-  struct Log {
-    std::vector<char> text;
-    std::byte* into = nullptr;
-    std::size_t written_option = 0;  ///< index of the option that tells how much was written
-  };
-  static constexpr std::size_t kNoOption = ~std::size_t{0};
-
   CUresult read(Invocation& in, const Source& source);
-  CUresult read_options(Invocation& in, protocol::u32 count);
   CUresult read_bytes(Invocation& in, const Source& source);
   CUresult wrap_parts(Invocation& in, const Source& source);
-  void add(CUjit_option option, void* value);
-  protocol::u32 write_log(unsigned which) const;
-  protocol::FloatBits wall_time() const;
 
   std::unique_ptr<std::byte[]> bytes_;
   std::shared_ptr<const StoredImage> stored_;
   const void* whole_ = nullptr;
   Wrapper wrapper_;
   std::vector<const void*> prelinked_;
-  std::vector<CUjit_option> options_;
-  std::vector<void*> values_;
-  std::array<Log, 2> logs_;
-  std::size_t wall_time_option_ = kNoOption;
+  JitOptions jit_;
+  std::byte* logs_ = nullptr;
 };
 
 }  // namespace vgpu::executor

@@ -15,8 +15,9 @@ VGPU_HANDLER(cuLibraryLoadData) {
   // A stored image stays where it is: the driver needn't copy it, and reads what the program uses.
   std::array preserved{CU_LIBRARY_BINARY_IS_PRESERVED};
   std::array<void*, 1> yes{reinterpret_cast<void*>(std::uintptr_t{1})};
-  result = in.cuda.cuLibraryLoadData(&library, image.bytes(), image.options(), image.values(), image.option_count(),
-                                     preserved.data(), yes.data(), image.stored() != nullptr ? 1 : 0);
+  result =
+      in.cuda.cuLibraryLoadData(&library, image.bytes(), image.jit().options(), image.jit().values(),
+                                image.jit().count(), preserved.data(), yes.data(), image.stored() != nullptr ? 1 : 0);
   image.write(reply);
   if (result != CUDA_SUCCESS) return result;
   if (image.stored() != nullptr) {

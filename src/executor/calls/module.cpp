@@ -12,7 +12,8 @@ VGPU_HANDLER(cuModuleLoadData) {
   CUresult result = image.read(in, request);
   if (result != CUDA_SUCCESS) return result;
   CUmodule module = nullptr;
-  result = in.cuda.cuModuleLoadDataEx(&module, image.bytes(), image.option_count(), image.options(), image.values());
+  result = in.cuda.cuModuleLoadDataEx(&module, image.bytes(), image.jit().count(), image.jit().options(),
+                                      image.jit().values());
   image.write(reply);
   if (result == CUDA_SUCCESS) in.session.handles.put(request.module, module);
   return result;

@@ -287,11 +287,25 @@ TEST_CASE("an image of several fatbins reaches the driver as a wrapper; lies abo
   load.image_bytes = 2 * kImagePartAlign;
   load.part_count = 2;
   std::array<u64, 2> sizes{kImagePartAlign, 65};
+  // Two fatbins without contents: magic, version and header's length, payload's length.
+  for (const u64 part : {u64{0}, kImagePartAlign}) {
+    constexpr std::array<u64, 2> kFatbin{0x0010'0001'ba55'ed50, 0};
+    std::memcpy(guest.region.staging() + part, kFatbin.data(), sizeof kFatbin);
+  }
   const auto send = [&] { return guest.call<call::cuLibraryLoadData>(load, nullptr, std::as_bytes(std::span(sizes))); };
   SECTION("good") {
-    sizes[1] = 8;
+    sizes[1] = 16;
     CHECK(send() == CUDA_SUCCESS);
     CHECK(cuda.last_image() == "\xb1\x43\x62\x46\x02");
+  }
+  SECTION("a part that is no fatbin, or shorter than it says") {
+    sizes[1] = 8;
+    CHECK(send() == CUDA_ERROR_INVALID_IMAGE);
+    sizes[1] = 16;
+    guest.region.staging()[kImagePartAlign + 8] = std::byte{1};
+    CHECK(send() == CUDA_ERROR_INVALID_IMAGE);
+    guest.region.staging()[kImagePartAlign] = std::byte{0};
+    CHECK(send() == CUDA_ERROR_INVALID_IMAGE);
   }
   SECTION("a part beyond the image") {
     send();

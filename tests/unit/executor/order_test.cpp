@@ -41,9 +41,8 @@ TEST_CASE("a wait for one stream delays nobody else") {
     std::this_thread::sleep_for(1ms);
   }
   CHECK_FALSE(guest.wait(5, ticket, 1ms));
-  // One worker has it (those that answered the allocations end a little after their answers).
-  for (int i = 0; i < 1000 && guest.session->workers.outstanding() != 1; ++i) std::this_thread::sleep_for(1ms);
-  CHECK(guest.session->workers.outstanding() == 1);
+  // A worker has it; another may wait for all contexts, as the ring is empty.
+  CHECK(guest.session->workers.outstanding() >= 1);
   cuda.release(native);
   CHECK(guest.wait(5, ticket));
   CHECK(guest.region.slots()[5].result == CUDA_SUCCESS);
