@@ -65,6 +65,12 @@ void Graphs::adopt(GraphNodeHandle node_handle, GraphHandle graph_handle) {
   Node* node = find(node_handle);
   Graph* graph = find(graph_handle);
   if (node == nullptr || graph == nullptr || graph->owner.value != 0) return;
+  // No driver moves a graph into itself; were one to, what ends with what would have no end here.
+  for (const Graph* around = find(node->graph); around != nullptr;) {
+    if (around == graph) return;
+    const Node* const owner = find(around->owner);
+    around = owner != nullptr ? find(owner->graph) : nullptr;
+  }
   graph->owner = node_handle;
   node->owned.push_back(graph_handle);
 }

@@ -68,3 +68,19 @@ TEST_CASE("graphs: handles are found by what the driver gives") {
   CHECK(handles.handle_of<Kind::event>(native<void*>(7)).value == 0);
   CHECK(handles.handle_of<Kind::event>(nullptr).value == 0);
 }
+
+TEST_CASE("graphs: whatever is said to own itself ends once") {
+  Handles handles;
+  Graphs graphs(handles);
+  const GraphHandle outer = graphs.add(native<CUgraph>(1));
+  const GraphNodeHandle node = graphs.node(outer, native<CUgraphNode>(2));
+  graphs.adopt(node, outer);
+  const GraphHandle inner = graphs.add(native<CUgraph>(3));
+  const GraphNodeHandle deeper = graphs.node(inner, native<CUgraphNode>(4));
+  graphs.adopt(node, inner);
+  graphs.adopt(deeper, outer);
+  graphs.drop(outer);
+  CHECK(handles.find<CUgraph>(outer) == nullptr);
+  CHECK(handles.find<CUgraph>(inner) == nullptr);
+  CHECK(handles.find<CUgraphNode>(deeper) == nullptr);
+}
