@@ -119,8 +119,9 @@ struct Link {
 /// Memory of cuMemCreate.
 struct PhysicalMemory {
   CUmemAllocationProp properties{};
-  std::atomic<u32> references{0};  ///< handles that the program has
-  std::atomic<u32> mappings{0};
+  /// Handles that the program has in the low half, mappings in the high one: one word, so that of several threads which
+  /// give something back exactly one sees that it was the last.
+  std::atomic<u64> holders{0};
 };
 
 /// A memory pool. Each device's default one is minted first, in the devices' order.

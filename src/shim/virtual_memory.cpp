@@ -23,18 +23,33 @@ CUresult check(const CUmemAllocationProp& properties) {
   return check_device_location(properties.location, "cuMemCreate");
 }
 
+// What PhysicalMemory::holders counts.
+constexpr u64 kHandle = 1;
+constexpr u64 kMapping = u64{1} << 32;
+constexpr u64 kHandles = kMapping - 1;
+
+/// Adds a holder while one of `such` is left. False: there is none, the memory is gone or going.
+bool hold(PhysicalMemory& memory, u64 holder, u64 such) noexcept {
+  u64 holders = memory.holders.load();
+  do {
+    if ((holders & such) == 0) return false;
+  } while (!memory.holders.compare_exchange_weak(holders, holders + holder));
+  return true;
+}
+
+/// The program's own handles only: memory that it released is no longer named, even while it is mapped.
 template <typename F>
 CUresult with_memory(CUmemGenericAllocationHandle handle, F&& f) noexcept {
   return guarded([&]() -> CUresult {
     PhysicalMemory* memory = state().physical.find(handle);
-    return memory ? f(*memory) : CUDA_ERROR_INVALID_VALUE;
+    return memory && (memory->holders.load() & kHandles) != 0 ? f(*memory) : CUDA_ERROR_INVALID_VALUE;
   });
 }
 
 /// The executor keeps its handle as long as anything may ask for it: while the program has it, or it is mapped, from
-/// where the program may get it again.
-CUresult let_go(u64 handle, PhysicalMemory& memory) {
-  if (memory.references.load() != 0 || memory.mappings.load() != 0) return CUDA_SUCCESS;
+/// where the program may get it again. `left`: the holders that are left.
+CUresult let_go(u64 handle, u64 left) {
+  if (left != 0) return CUDA_SUCCESS;
   const CUresult result = ask<call::cuMemRelease>(0, {AllocationHandle{handle}});
   state().physical.release(handle);
   return result;
@@ -71,7 +86,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle* out, size_t bytes, const CUme
     const auto minted = s.physical.mint();
     if (!minted.object) return CUDA_ERROR_OUT_OF_MEMORY;
     minted.object->properties = *properties;
-    minted.object->references = 1;
+    minted.object->holders = kHandle;
     result = ask<call::cuMemCreate>(any_context_index(),
                                     {minted.handle, bytes, properties->location.id, flags_of(*properties)});
     if (result != CUDA_SUCCESS) {
@@ -85,11 +100,11 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle* out, size_t bytes, const CUme
 
 CUresult cuMemRelease(CUmemGenericAllocationHandle handle) {
   return with_memory(handle, [&](PhysicalMemory& memory) -> CUresult {
-    u32 references = memory.references.load();
+    u64 holders = memory.holders.load();
     do {
-      if (references == 0) return CUDA_ERROR_INVALID_VALUE;
-    } while (!memory.references.compare_exchange_weak(references, references - 1));
-    return let_go(handle, memory);
+      if ((holders & kHandles) == 0) return CUDA_ERROR_INVALID_VALUE;
+    } while (!memory.holders.compare_exchange_weak(holders, holders - kHandle));
+    return let_go(handle, holders - kHandle);
   });
 }
 
@@ -99,8 +114,7 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle* out, void* ad
     const auto mapped = state().allocations.find(reinterpret_cast<u64>(address));
     if (!mapped || mapped->kind != Allocation::Kind::mapped) return CUDA_ERROR_INVALID_VALUE;
     PhysicalMemory* memory = state().physical.find(mapped->physical);
-    if (!memory) return CUDA_ERROR_INVALID_VALUE;
-    memory->references.fetch_add(1);
+    if (!memory || !hold(*memory, kHandle, ~u64{0})) return CUDA_ERROR_INVALID_VALUE;
     *out = mapped->physical;
     return CUDA_SUCCESS;
   });
@@ -109,11 +123,14 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle* out, void* ad
 CUresult cuMemMap(CUdeviceptr pointer, size_t bytes, size_t offset, CUmemGenericAllocationHandle handle,
                   unsigned long long flags) {
   return with_memory(handle, [&](PhysicalMemory& memory) -> CUresult {
-    if (flags != 0 || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
+    // Held first, that a release in another thread finds the mapping.
+    if (flags != 0 || bytes == 0 || !hold(memory, kMapping, kHandles)) return CUDA_ERROR_INVALID_VALUE;
     const CUresult result =
         ask<call::cuMemMap>(any_context_index(), {Pointer{pointer}, bytes, offset, AllocationHandle{handle}});
-    if (result != CUDA_SUCCESS) return result;
-    memory.mappings.fetch_add(1);
+    if (result != CUDA_SUCCESS) {
+      static_cast<void>(let_go(handle, memory.holders.fetch_sub(kMapping) - kMapping));
+      return result;
+    }
     Allocation mapping{pointer, bytes, Allocation::Kind::mapped, 0, memory.properties.location.id, 0, pointer, 0, 0, 0};
     mapping.physical = handle;
     state().allocations.add(mapping);
@@ -132,10 +149,8 @@ CUresult cuMemUnmap(CUdeviceptr pointer, size_t bytes) {
         s.allocations.add(mapping);
         continue;
       }
-      PhysicalMemory* memory = s.physical.find(mapping.physical);
-      if (!memory) continue;
-      memory->mappings.fetch_sub(1);
-      let_go(mapping.physical, *memory);
+      if (PhysicalMemory* memory = s.physical.find(mapping.physical))
+        static_cast<void>(let_go(mapping.physical, memory->holders.fetch_sub(kMapping) - kMapping));
     }
     return result;
   });
