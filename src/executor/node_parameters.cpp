@@ -5,6 +5,7 @@
 #include "executor/callable.hpp"
 #include "executor/enum_range.hpp"
 #include "executor/graph_host_call.hpp"
+#include "protocol/copy_geometry.hpp"
 #include "protocol/memory_operation.hpp"
 
 namespace vgpu::executor {
@@ -127,21 +128,7 @@ CUresult NodeParameters::read_copy(Invocation& in) {
   result = read_side(in, node.destination, node, copy.dstMemoryType, host, copy.dstDevice, copy.dstArray);
   if (result != CUDA_SUCCESS) return result;
   copy.dstHost = host;
-  copy.srcXInBytes = node.source.x;
-  copy.srcY = node.source.y;
-  copy.srcZ = node.source.z;
-  copy.srcLOD = node.source.level;
-  copy.srcPitch = node.source.pitch;
-  copy.srcHeight = node.source.height;
-  copy.dstXInBytes = node.destination.x;
-  copy.dstY = node.destination.y;
-  copy.dstZ = node.destination.z;
-  copy.dstLOD = node.destination.level;
-  copy.dstPitch = node.destination.pitch;
-  copy.dstHeight = node.destination.height;
-  copy.WidthInBytes = node.width;
-  copy.Height = node.height;
-  copy.Depth = node.depth;
+  set_geometry(node, copy);
   return CUDA_SUCCESS;
 }
 

@@ -4,6 +4,7 @@
 
 #include "executor/graph_host_call.hpp"
 #include "executor/node_parameters.hpp"
+#include "protocol/copy_geometry.hpp"
 #include "protocol/memory_operation.hpp"
 
 namespace vgpu::executor {
@@ -127,13 +128,9 @@ CUresult write_side(Invocation& in, CUmemorytype type, const void* host, CUdevic
 CUresult write_copy(Invocation& in, const CUDA_MEMCPY_NODE_PARAMS& from, const CopyFunctions& functions, Bytes& out) {
   const CUDA_MEMCPY3D& copy = from.copyParams;
   CopyNode node{};
-  node.source = {copy.srcXInBytes, copy.srcY,      copy.srcZ,        copy.srcLOD, 0,
-                 copy.srcPitch,    copy.srcHeight, functions.before, 0,           0};
-  node.destination = {copy.dstXInBytes, copy.dstY,      copy.dstZ,       copy.dstLOD, 0,
-                      copy.dstPitch,    copy.dstHeight, functions.after, 0,           0};
-  node.width = copy.WidthInBytes;
-  node.height = copy.Height;
-  node.depth = copy.Depth;
+  set_geometry(copy, node);
+  node.source.host_function = functions.before;
+  node.destination.host_function = functions.after;
   node.context = in.session.contexts.handle_of(from.copyCtx);
   CUresult result = write_side(in, copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcArray, node.source);
   if (result == CUDA_SUCCESS)

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "protocol/copy_geometry.hpp"
 #include "protocol/memory_operation.hpp"
 #include "shim/callable.hpp"
 #include "shim/host_function.hpp"
@@ -69,21 +70,7 @@ CUDA_MEMCPY_NODE_PARAMS copy_of(CopyNode node) {
   read_side(node.source, copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcArray);
   read_side(node.destination, copy.dstMemoryType, destination, copy.dstDevice, copy.dstArray);
   copy.dstHost = const_cast<void*>(destination);
-  copy.srcXInBytes = node.source.x;
-  copy.srcY = node.source.y;
-  copy.srcZ = node.source.z;
-  copy.srcLOD = node.source.level;
-  copy.srcPitch = node.source.pitch;
-  copy.srcHeight = node.source.height;
-  copy.dstXInBytes = node.destination.x;
-  copy.dstY = node.destination.y;
-  copy.dstZ = node.destination.z;
-  copy.dstLOD = node.destination.level;
-  copy.dstPitch = node.destination.pitch;
-  copy.dstHeight = node.destination.height;
-  copy.WidthInBytes = node.width;
-  copy.Height = node.height;
-  copy.Depth = node.depth;
+  set_geometry(node, copy);
   return to;
 }
 

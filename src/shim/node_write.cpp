@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "protocol/copy_geometry.hpp"
 #include "protocol/memory_operation.hpp"
 #include "shim/captured_copy.hpp"
 #include "shim/copy.hpp"
@@ -131,11 +132,7 @@ CUresult write_copy(const CUDA_MEMCPY_NODE_PARAMS& from, Bytes& out, NewHostFunc
   const CUDA_MEMCPY3D& copy = from.copyParams;
   CopyNode node{};
   if (!context_handle(from.copyCtx, node.context)) return CUDA_ERROR_INVALID_CONTEXT;
-  node.width = copy.WidthInBytes;
-  node.height = copy.Height;
-  node.depth = copy.Depth;
-  node.source = {copy.srcXInBytes, copy.srcY, copy.srcZ, copy.srcLOD, 0, copy.srcPitch, copy.srcHeight, 0, 0, 0};
-  node.destination = {copy.dstXInBytes, copy.dstY, copy.dstZ, copy.dstLOD, 0, copy.dstPitch, copy.dstHeight, 0, 0, 0};
+  set_geometry(copy, node);
   CUresult result =
       write_side(copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcArray, node.source, node, true, functions);
   if (result != CUDA_SUCCESS) return result;
