@@ -33,6 +33,9 @@ CUresult read_side(Invocation& in, const CopySide& side, const CopyExtent& exten
       return place.array != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
     case CopySide::kRegion:
       place.type = CU_MEMORYTYPE_HOST;
+      // What the driver makes of a missing pitch must not decide how far the copy reaches.
+      if ((side.pitch == 0 && (extent.height > 1 || extent.depth > 1)) || (side.plane_rows == 0 && extent.depth > 1))
+        return CUDA_ERROR_INVALID_VALUE;
       if (extent_in_memory(side, extent, bytes)) place.host = in.session.region.span(Offset{side.base}, bytes);
       return place.host != nullptr ? CUDA_SUCCESS : in.violate(VGPU_END_BAD_BULK, "rows of a copy");
     default:

@@ -108,6 +108,25 @@ TEST_CASE("copies name arrays by handle, and an origin counts in an array only")
   CHECK(guest.call<call::cuArray3DCreate>({ArrayHandle::make(3, 1), shape}) == CUDA_ERROR_INVALID_VALUE);
 }
 
+TEST_CASE("rows and planes of the region never lie where only the driver knows") {
+  FakeCuda cuda;
+  const executor::Driver driver = with_arrays(cuda);
+  Guest guest(driver);
+  guest.make_context();
+  copied = {};
+  const CopySide device{0x4000, 0, 0, 0, 64, 4, CopySide::kDevice, 0};
+  CopySide region{VGPU_STAGING_OFFSET, 0, 0, 0, 0, 4, CopySide::kRegion, 0};
+  const CopyExtent rows{64, u64{1} << 30, 1};
+  CHECK(guest.call<call::cuMemcpy3D>({region, device, rows, {0}}) == CUDA_ERROR_INVALID_VALUE);
+  CHECK(guest.call<call::cuMemcpy3D>({device, region, rows, {0}}) == CUDA_ERROR_INVALID_VALUE);
+  region.pitch = 64;
+  region.plane_rows = 0;
+  CHECK(guest.call<call::cuMemcpy3D>({device, region, {64, 4, u64{1} << 30}, {0}}) == CUDA_ERROR_INVALID_VALUE);
+  CHECK(copied.Height == 0);
+  region.pitch = 0;
+  CHECK(guest.call<call::cuMemcpy3D>({device, region, {64, 1, 1}, {0}}) == CUDA_SUCCESS);
+}
+
 TEST_CASE("a texture is the driver's number, which only its session may end") {
   FakeCuda cuda;
   const executor::Driver driver = with_arrays(cuda);
