@@ -15,6 +15,8 @@ struct Spare {
   std::mutex mutex;
   u64 epoch = 0;
   std::multimap<std::pair<u64, u64>, std::byte*> blocks;
+  std::map<u64, u64> lives;  ///< of contexts that have shadows
+  u64 next_life = 1;
 };
 Spare& spare() {
   static Spare* const made = new Spare;  // the helper may outlive static objects
@@ -36,21 +38,37 @@ CUresult refuse_synchronous(const Context& context, StreamHandle stream) {
 }
 
 Shadow::~Shadow() {
-  std::lock_guard lock(spare().mutex);
-  spare().blocks.emplace(std::pair{context_, bytes_}, memory_);
+  Spare& all = spare();
+  std::lock_guard lock(all.mutex);
+  const auto found = all.lives.find(context_);
+  if (found != all.lives.end() && found->second == life_) all.blocks.emplace(std::pair{context_, bytes_}, memory_);
+}
+
+void forget_shadows(const Context& context) {
+  Spare& all = spare();
+  std::lock_guard lock(all.mutex);
+  all.lives.erase(context.handle);
+  std::erase_if(all.blocks, [&](const auto& block) { return block.first.first == context.handle; });
 }
 
 CUresult make_shadow(const Context& context, u64 wanted, std::shared_ptr<Shadow>& shadow) {
   const u64 bytes = std::bit_ceil(wanted);
   Spare& all = spare();
+  u64 life = 0;
   {
     std::lock_guard lock(all.mutex);
-    if (all.epoch != state().epoch) all.blocks.clear();
+    if (all.epoch != state().epoch) {
+      all.blocks.clear();
+      all.lives.clear();
+    }
     all.epoch = state().epoch;
+    const auto [known, fresh] = all.lives.try_emplace(context.handle, all.next_life);
+    if (fresh) ++all.next_life;
+    life = known->second;
     if (const auto found = all.blocks.find({context.handle, bytes}); found != all.blocks.end()) {
       std::byte* memory = found->second;
       all.blocks.erase(found);
-      shadow = std::make_shared<Shadow>(context.handle, bytes, memory);
+      shadow = std::make_shared<Shadow>(context.handle, life, bytes, memory);
       return CUDA_SUCCESS;
     }
   }
@@ -60,7 +78,7 @@ CUresult make_shadow(const Context& context, u64 wanted, std::shared_ptr<Shadow>
   const CUresult result = state().host_memory.allocate(context, bytes, CU_MEMHOSTALLOC_PORTABLE, made);
   if (result != CUDA_SUCCESS) return result;
   state().allocations.add(made);  // the context's end gives it back
-  shadow = std::make_shared<Shadow>(context.handle, bytes, reinterpret_cast<std::byte*>(made.base));
+  shadow = std::make_shared<Shadow>(context.handle, life, bytes, reinterpret_cast<std::byte*>(made.base));
   return CUDA_SUCCESS;
 }
 

@@ -19,7 +19,9 @@ CUresult refuse_synchronous(const Context& context, StreamHandle stream);
 /// Pinned memory that a node's host function holds as long as something has the node. Its memory serves later nodes.
 class Shadow {
  public:
-  Shadow(u64 context, u64 bytes, std::byte* memory) : context_(context), bytes_(bytes), memory_(memory) {}
+  /// `life`: which life of the context it is; a primary one's handle has many.
+  Shadow(u64 context, u64 life, u64 bytes, std::byte* memory)
+      : context_(context), life_(life), bytes_(bytes), memory_(memory) {}
   ~Shadow();
   Shadow(const Shadow&) = delete;
   Shadow& operator=(const Shadow&) = delete;
@@ -28,11 +30,14 @@ class Shadow {
 
  private:
   u64 context_;
+  u64 life_;
   u64 bytes_;
   std::byte* memory_;
 };
 
 CUresult make_shadow(const Context& context, u64 bytes, std::shared_ptr<Shadow>& shadow);
+/// The context ends, and its shadows' memory with it: none of it serves later nodes.
+void forget_shadows(const Context& context);
 
 /// Adds a node that calls `run` at each launch; what it holds lives as long as something has the node.
 CUresult add_host_node(const Context& context, StreamHandle stream, std::function<void()> run);

@@ -3,6 +3,7 @@
 
 #include "shim/array.hpp"
 #include "shim/callable.hpp"
+#include "shim/captured_copy.hpp"
 #include "shim/refuse_as.hpp"
 #include "shim/tables/tables.hpp"
 
@@ -60,6 +61,7 @@ void empty_context(const Context& context) {
     library.modules.erase(context.handle);
   });
   s.kernels.for_each([&](auto, Callable& kernel) { kernel.forget_attributes(); });
+  forget_shadows(context);
   s.host_memory.release_context(context, s.allocations.remove_context(context.handle));
 }
 
