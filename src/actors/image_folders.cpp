@@ -60,7 +60,11 @@ ImageFolders::~ImageFolders() {
 UniqueFd ImageFolders::open(std::uint32_t vm, bool in_vm, uid_t user) const {
   const std::filesystem::path folder =
       folder_ / (std::to_string(vm) + (in_vm ? "-guest-" : "-host-") + std::to_string(user));
+  const std::lock_guard lock(mutex_);
+  std::set<uid_t>& users = users_[{vm, in_vm}];
+  if (!users.contains(user) && users.size() == kMostUsers) return UniqueFd();
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return UniqueFd();
+  users.insert(user);
   return open_folder(folder);
 }
 

@@ -3,8 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "common/unique_fd.hpp"
 
@@ -15,13 +19,16 @@ namespace vgpu::daemon {
 /// thread.
 class ImageFolders {
  public:
+  static constexpr std::size_t kMostUsers = 64;
+
   /// Makes the daemon's folder within `parent`. Null: `error` says why.
   static std::unique_ptr<ImageFolders> make(const std::filesystem::path& parent, std::string& error);
   ~ImageFolders();
   ImageFolders(const ImageFolders&) = delete;
   ImageFolders& operator=(const ImageFolders&) = delete;
 
-  /// The folder of a user, made if need be; empty if that fails. `in_vm`: the user is the guest's, not the host's.
+  /// The folder of a user, made if need be; empty if that fails, or if kMostUsers of the VM have one: which users there
+  /// are is the guest's to say. `in_vm`: the user is the guest's, not the host's.
   UniqueFd open(std::uint32_t vm, bool in_vm, uid_t user) const;
 
  private:
@@ -30,6 +37,8 @@ class ImageFolders {
 
   std::filesystem::path folder_;
   UniqueFd lock_;  ///< of the folder, held as long as the daemon lives
+  mutable std::mutex mutex_;
+  mutable std::map<std::pair<std::uint32_t, bool>, std::set<uid_t>> users_;  ///< that have a folder, by VM
 };
 
 }  // namespace vgpu::daemon

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -77,10 +78,11 @@ std::shared_ptr<const StoredImage> ImageStore::find(const ImageKey& key) const {
 }
 
 bool ImageStore::make_room(u64 bytes) const {
-  if (bytes > most_bytes_) return false;
   std::vector<Kept> files = list(folder_);
   u64 used = 0;
-  for (const Kept& kept : files) used += kept.bytes;
+  for (Kept& kept : files) used += kept.bytes = std::max(kept.bytes, protocol::kLeastKeyedImageBytes);
+  bytes = std::max(bytes, protocol::kLeastKeyedImageBytes);
+  if (bytes > most_bytes_) return false;
   if (used <= most_bytes_ - bytes) return true;
   std::sort(files.begin(), files.end(), [](const Kept& a, const Kept& b) {
     return std::pair(a.used.tv_sec, a.used.tv_nsec) < std::pair(b.used.tv_sec, b.used.tv_nsec);
@@ -93,12 +95,28 @@ bool ImageStore::make_room(u64 bytes) const {
   return used <= most_bytes_ - bytes;
 }
 
+/// Makes room, and takes it by giving the new file its length at once: of several that write at the same time, here and
+/// in other executors, each counts what the others have taken. Returns the file, or -1.
+int ImageStore::begin_file(const char* name, u64 bytes) const {
+  // Locks are an open file's: one of our own for each call.
+  const UniqueFd lock(::openat(folder_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock) return -1;
+  while (::flock(lock.get(), LOCK_EX) != 0)
+    if (errno != EINTR) return -1;
+  if (!make_room(bytes)) return -1;
+  UniqueFd file(::openat(folder_, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return -1;
+  if (::ftruncate(file.get(), static_cast<off_t>(bytes)) == 0) return file.release();
+  ::unlinkat(folder_, name, 0);
+  return -1;
+}
+
 std::shared_ptr<const StoredImage> ImageStore::keep(const ImageKey& key, std::span<const std::byte> image) const {
-  if (folder_ < 0 || image.size() != key.bytes || !make_room(key.bytes + 1)) return nullptr;
+  if (folder_ < 0 || image.size() != key.bytes) return nullptr;
   // Under a name of its own until it is whole: another executor must never find half of it.
   const std::string name = name_of(key);
   const std::string unfinished = fmt::format("{}.{}", name, ::getpid());
-  const UniqueFd file(::openat(folder_, unfinished.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  const UniqueFd file(begin_file(unfinished.c_str(), key.bytes + 1));
   if (!file) return nullptr;
   constexpr std::byte kNul{0};
   if (write_all(file.get(), image) && write_all(file.get(), {&kNul, 1}) &&

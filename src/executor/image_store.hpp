@@ -24,8 +24,9 @@ class StoredImage {
 /// once, and lies in the host's memory once. Any thread.
 class ImageStore {
  public:
-  /// `folder`: a descriptor, which stays the caller's; -1: nothing is kept. `most_bytes`: how much may lie there; the
-  /// oldest images go first.
+  /// `folder`: a descriptor, which stays the caller's; -1: nothing is kept. `most_bytes`: how much may lie there, where
+  /// even the smallest image counts as kLeastKeyedImageBytes, so that there are not too many; the oldest images go
+  /// first.
   ImageStore(int folder, protocol::u64 most_bytes) noexcept : folder_(folder), most_bytes_(most_bytes) {}
 
   /// The image of that name; null: there is none.
@@ -35,6 +36,7 @@ class ImageStore {
 
  private:
   bool make_room(protocol::u64 bytes) const;
+  int begin_file(const char* name, protocol::u64 bytes) const;
 
   int folder_;
   protocol::u64 most_bytes_;

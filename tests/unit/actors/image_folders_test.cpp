@@ -54,6 +54,17 @@ TEST_CASE("each user of each VM has a folder of its own, for its owner only") {
   CHECK(parent.entries() == 0);
 }
 
+TEST_CASE("a VM that names ever new users gets no more folders") {
+  Parent parent;
+  std::string error;
+  const auto folders = ImageFolders::make(parent.path, error);
+  REQUIRE(folders != nullptr);
+  for (uid_t user = 0; user < ImageFolders::kMostUsers; ++user) CHECK(folders->open(1, true, user));
+  CHECK_FALSE(folders->open(1, true, 5000));
+  CHECK(folders->open(1, true, 3));
+  CHECK(folders->open(2, true, 5000));
+}
+
 TEST_CASE("what a killed daemon left goes; what a living one uses stays") {
   Parent parent;
   std::string error;

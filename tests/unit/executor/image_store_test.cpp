@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 #include <vector>
 
 #include "common/unique_fd.hpp"
@@ -56,17 +57,33 @@ TEST_CASE("what was kept is found under its name, with a NUL behind it") {
 
 TEST_CASE("the oldest go when there is no room; what is in use stays readable") {
   Folder folder;
-  const ImageStore store(folder.fd.get(), 2500);
-  const auto first = store.keep(key(1, 1000), image(1000, 1));
+  constexpr std::size_t kBytes = 300000;
+  const ImageStore store(folder.fd.get(), kBytes * 5 / 2);
+  const auto first = store.keep(key(1, kBytes), image(kBytes, 1));
   REQUIRE(first != nullptr);
-  REQUIRE(store.keep(key(2, 1000), image(1000, 2)) != nullptr);
-  REQUIRE(store.keep(key(3, 1000), image(1000, 3)) != nullptr);
-  CHECK(store.find(key(1, 1000)) == nullptr);
-  CHECK(store.find(key(2, 1000)) != nullptr);
-  CHECK(store.find(key(3, 1000)) != nullptr);
-  CHECK(static_cast<const unsigned char*>(first->bytes())[999] == 1);
-  CHECK(store.keep(key(4, 2500), image(2500, 4)) == nullptr);
-  CHECK(store.find(key(3, 1000)) != nullptr);
+  REQUIRE(store.keep(key(2, kBytes), image(kBytes, 2)) != nullptr);
+  REQUIRE(store.keep(key(3, kBytes), image(kBytes, 3)) != nullptr);
+  CHECK(store.find(key(1, kBytes)) == nullptr);
+  CHECK(store.find(key(2, kBytes)) != nullptr);
+  CHECK(store.find(key(3, kBytes)) != nullptr);
+  CHECK(static_cast<const unsigned char*>(first->bytes())[kBytes - 1] == 1);
+  CHECK(store.keep(key(4, kBytes * 5 / 2), image(kBytes * 5 / 2, 4)) == nullptr);
+  CHECK(store.find(key(3, kBytes)) != nullptr);
+}
+
+TEST_CASE("several that write at once stay within what may lie there, and small images are counted as large ones") {
+  Folder folder;
+  constexpr std::size_t kBytes = 400000;
+  const ImageStore store(folder.fd.get(), 4 * kBytes);
+  std::vector<std::thread> writers;
+  for (unsigned i = 0; i < 16; ++i)
+    writers.emplace_back([&, i] { store.keep(key(i, kBytes), image(kBytes, static_cast<unsigned char>(i))); });
+  for (std::thread& writer : writers) writer.join();
+  std::uintmax_t bytes = 0;
+  for (const auto& file : std::filesystem::directory_iterator(folder.path)) bytes += file.file_size();
+  CHECK(bytes <= 4 * kBytes);
+  for (unsigned i = 0; i < 100; ++i) store.keep(key(100 + i, 8), image(8, 1));
+  CHECK(folder.files() <= 4 * kBytes / protocol::kLeastKeyedImageBytes);
 }
 
 TEST_CASE("a file that is cut short is no image") {
