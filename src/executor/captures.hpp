@@ -7,7 +7,7 @@
 
 namespace vgpu::executor {
 
-/// The captures that the guest has begun and not ended. Begun, ended and looked up by the reader thread; any() by all.
+/// The captures that the guest has begun and not ended. any() by all threads, the rest by the reader thread.
 /// What a stream in a capture gets becomes a node of a graph: nothing of our own may be put there.
 class Captures {
  public:
@@ -26,6 +26,14 @@ class Captures {
   const Entry* find(CUstream origin) const {
     const auto found = origins_.find(origin);
     return found != origins_.end() ? &found->second : nullptr;
+  }
+  /// True if a capture adds to this graph: while it does, the graph and its nodes stay (CUDA driver API,
+  /// cuStreamGetCaptureInfo: "all operations other than destroy and node removal are permitted").
+  bool hold(protocol::GraphHandle graph) const {
+    if (!any()) return false;
+    for (const auto& [origin, entry] : origins_)
+      if (entry.graph.value == graph.value) return true;
+    return false;
   }
   void end(CUstream origin) {
     origins_.erase(origin);

@@ -27,14 +27,14 @@ void InterruptWaker::raise() noexcept {
   }
 }
 
-void Completions::complete(Answer answer, CUresult result, const void* reply, u32 reply_bytes) noexcept {
+void Completions::complete(Answer answer, CUresult result, const void* reply, u32 reply_bytes, bool last) noexcept {
   if (answer.slot == VGPU_NO_SLOT) return;
   vgpu_slot& slot = slots_[answer.slot];
   if (reply_bytes != 0) std::memcpy(slot.reply, reply, reply_bytes);
   slot.result = static_cast<protocol::i32>(result);
   slot.reply_bytes = reply_bytes;
   // Before `done`: from then on the guest may use the slot again.
-  deferred_[answer.slot].store(false, std::memory_order_release);
+  if (last) deferred_[answer.slot].store(false, std::memory_order_release);
   std::atomic_ref(slot.done).store(answer.ticket, std::memory_order_release);
   // The guest sets `sleeping`, fences and looks at `done`: one of the two sees the other's store.
   std::atomic_thread_fence(std::memory_order_seq_cst);

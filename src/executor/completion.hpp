@@ -51,8 +51,10 @@ class Completions {
   Completions(vgpu_slot* slots, Waker& waker) noexcept : slots_(slots), waker_(waker) {}
 
   /// Writes the answer and wakes the guest thread if it sleeps. `reply_bytes` is at most VGPU_SLOT_REPLY_BYTES. Does
-  /// nothing without a slot. Any thread.
-  void complete(Answer answer, CUresult result, const void* reply, protocol::u32 reply_bytes) noexcept;
+  /// nothing without a slot. `last`: false: more answers will follow in the slot, which so stays marked (defer()). Any
+  /// thread.
+  void complete(Answer answer, CUresult result, const void* reply, protocol::u32 reply_bytes,
+                bool last = true) noexcept;
 
   /// Marks the slot as waiting for a later answer, which takes the mark off. False: it waits for one already, so that
   /// the guest broke the rule that makes all queues here finite. Reader thread.

@@ -5,9 +5,14 @@ namespace vgpu::executor {
 using protocol::u32;
 using protocol::u64;
 
-bool Contexts::put(protocol::ContextHandle handle, CUcontext native, CUdevice primary_of) noexcept {
+bool Contexts::put(protocol::ContextHandle handle, CUcontext native, CUdevice primary_of,
+                   protocol::GreenContextHandle green) noexcept {
   if (!accepts(handle) || native == nullptr) return false;
   Entry& entry = entries_[handle.index()];
+  const std::lock_guard lock(mutex_);
+  const bool same_primary = primary_of != kNotPrimary && entry.primary_of.load(std::memory_order_relaxed) == primary_of;
+  if (entry.native.load(std::memory_order_relaxed) != nullptr && !same_primary) return false;
+  entry.green = green.value;
   entry.generation.store(handle.generation(), std::memory_order_relaxed);
   entry.primary_of.store(primary_of, std::memory_order_relaxed);
   entry.native.store(native, std::memory_order_release);
@@ -15,10 +20,11 @@ bool Contexts::put(protocol::ContextHandle handle, CUcontext native, CUdevice pr
   return true;
 }
 
-CUcontext Contexts::take(protocol::ContextHandle handle) noexcept {
+CUcontext Contexts::take(protocol::ContextHandle handle, protocol::GreenContextHandle green) noexcept {
   if (!accepts(handle)) return nullptr;
   Entry& entry = entries_[handle.index()];
-  if (entry.generation.load(std::memory_order_relaxed) != handle.generation() ||
+  const std::lock_guard lock(mutex_);
+  if (entry.green != green.value || entry.generation.load(std::memory_order_relaxed) != handle.generation() ||
       entry.primary_of.load(std::memory_order_relaxed) != kNotPrimary)
     return nullptr;
   const CUcontext native = entry.native.exchange(nullptr, std::memory_order_acq_rel);

@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <atomic>
+#include <mutex>
 #include <vector>
 
 #include "executor/driver.hpp"
@@ -13,13 +14,30 @@ class Contexts {
  public:
   static constexpr protocol::u32 kMaxIndex = protocol::handle_limit(protocol::Kind::context);
 
-  /// False: malformed or over the limit. Any thread.
-  bool put(protocol::ContextHandle handle, CUcontext native, CUdevice primary_of = kNotPrimary) noexcept;
+  /// False: malformed, over the limit, or another context lies there, which nobody could name or end any more. Any
+  /// thread.
+  bool put(protocol::ContextHandle handle, CUcontext native) noexcept { return put(handle, native, kNotPrimary, {0}); }
+  /// The device's primary context, which may lie there already. Any thread.
+  bool put_primary(protocol::ContextHandle handle, CUcontext native, CUdevice device) noexcept {
+    return put(handle, native, device, {0});
+  }
+  /// The context that a green one is converted to: it ends with that. Any thread.
+  bool put_converted(protocol::ContextHandle handle, CUcontext native, protocol::GreenContextHandle green) noexcept {
+    return put(handle, native, kNotPrimary, green);
+  }
   bool accepts(protocol::ContextHandle handle) const noexcept {
     return handle.well_formed() && handle.index() <= kMaxIndex;
   }
-  /// Takes a context out that is no primary one; null if there is none. Any thread.
-  CUcontext take(protocol::ContextHandle handle) noexcept;
+  /// True if put() would take it: asked before the driver makes a context.
+  bool vacant(protocol::ContextHandle handle) const noexcept {
+    return accepts(handle) && find(handle.index()) == nullptr;
+  }
+  /// Takes a context out that is neither a primary nor a converted one; null if there is none. Any thread.
+  CUcontext take(protocol::ContextHandle handle) noexcept { return take(handle, {0}); }
+  /// Takes out what `green` was converted to; null if that is not it. Any thread.
+  CUcontext take_converted(protocol::ContextHandle handle, protocol::GreenContextHandle green) noexcept {
+    return take(handle, green);
+  }
   /// Null if there is none. Any thread.
   CUcontext find(protocol::u32 index) const noexcept {
     return index <= kMaxIndex ? entries_[index].native.load(std::memory_order_acquire) : nullptr;
@@ -48,13 +66,19 @@ class Contexts {
 
  private:
   static constexpr CUdevice kNotPrimary = -1;
+  bool put(protocol::ContextHandle handle, CUcontext native, CUdevice primary_of,
+           protocol::GreenContextHandle green) noexcept;
+  CUcontext take(protocol::ContextHandle handle, protocol::GreenContextHandle green) noexcept;
+
   struct Entry {
     std::atomic<CUcontext> native{nullptr};
     std::atomic<CUdevice> primary_of{kNotPrimary};
     std::atomic<protocol::u32> serial{0};
     std::atomic<protocol::u16> generation{0};
     std::atomic<bool> dirty{false};
+    protocol::u64 green = 0;  ///< that it was converted from; under mutex_
   };
+  std::mutex mutex_;  ///< of put() and take()
   std::array<Entry, kMaxIndex + 1> entries_;
   std::atomic<protocol::u64> epoch_{1};
 };

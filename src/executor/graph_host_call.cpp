@@ -20,10 +20,14 @@ void CUDA_CB run_graph_host_call(void* data) {
 
 CUresult make_graph_host_call(Session& session, CUgraph graph, protocol::u64 id, GraphHostCall*& call) {
   auto made = std::make_unique<GraphHostCall>(GraphHostCall{session, id});
+  if (!session.host_functions.admit()) return CUDA_ERROR_OUT_OF_MEMORY;
   CUuserObject object = nullptr;
   CUresult result =
       session.cuda.cuUserObjectCreate(&object, made.get(), &end_graph_host_call, 1, CU_USER_OBJECT_NO_DESTRUCTOR_SYNC);
-  if (result != CUDA_SUCCESS) return result;
+  if (result != CUDA_SUCCESS) {
+    session.host_functions.withdraw();
+    return result;
+  }
   call = made.release();  // the object's
   result = session.cuda.cuGraphRetainUserObject(graph, object, 1, CU_GRAPH_USER_OBJECT_MOVE);
   if (result != CUDA_SUCCESS) session.cuda.cuUserObjectRelease(object, 1);

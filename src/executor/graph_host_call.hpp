@@ -15,7 +15,7 @@ struct GraphHostCall {
 void CUDA_CB run_graph_host_call(void* call);
 
 /// Makes one that `graph` keeps alive, for a node that is added to this graph. On failure the guest hears that `id`
-/// ends, too, unless the driver has no user objects.
+/// ends, too, unless the driver has no user objects. CUDA_ERROR_OUT_OF_MEMORY: the session has too many.
 CUresult make_graph_host_call(Session& session, CUgraph graph, protocol::u64 id, GraphHostCall*& call);
 /// Makes one for a node of an executable graph, which can't keep anything alive: it lives as long as the session.
 CUresult keep_graph_host_call(Session& session, protocol::u64 id, GraphHostCall*& call);

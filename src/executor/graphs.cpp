@@ -21,7 +21,7 @@ GraphHandle Graphs::make(CUgraph native, GraphNodeHandle owner) {
     graph_handles_.give(handle);
     return {0};
   }
-  graphs_[handle.index()] = {handle, native, owner, {}};
+  graphs_[handle.index()] = {handle, native, owner, {}, {}};
   by_native_[native] = handle;
   return handle;
 }
@@ -60,17 +60,28 @@ GraphNodeHandle Graphs::node(GraphHandle graph_handle, CUgraphNode native) {
   return handle;
 }
 
+bool Graphs::is_within(GraphHandle handle, const Graph* around) {
+  for (const Graph* graph = find(handle); graph != nullptr;) {
+    if (graph == around) return true;
+    const Node* const owner = find(graph->owner);
+    graph = owner != nullptr ? find(owner->graph) : nullptr;
+  }
+  return false;
+}
+
+bool Graphs::may_move(GraphHandle handle, GraphHandle into) {
+  std::lock_guard lock(mutex_);
+  const Graph* graph = find(handle);
+  return graph != nullptr && graph->owner.value == 0 && !is_within(into, graph);
+}
+
 void Graphs::adopt(GraphNodeHandle node_handle, GraphHandle graph_handle) {
   std::lock_guard lock(mutex_);
   Node* node = find(node_handle);
   Graph* graph = find(graph_handle);
   if (node == nullptr || graph == nullptr || graph->owner.value != 0) return;
   // No driver moves a graph into itself; were one to, what ends with what would have no end here.
-  for (const Graph* around = find(node->graph); around != nullptr;) {
-    if (around == graph) return;
-    const Node* const owner = find(around->owner);
-    around = owner != nullptr ? find(owner->graph) : nullptr;
-  }
+  if (is_within(node->graph, graph)) return;
   graph->owner = node_handle;
   node->owned.push_back(graph_handle);
 }
@@ -97,10 +108,18 @@ void Graphs::drop_graph(GraphHandle handle) {
   std::vector<GraphNodeHandle> nodes;
   for (const auto& [native, node] : graph->nodes) nodes.push_back(node);
   for (const GraphNodeHandle node : nodes) drop_node(node);
+  for (const u64 condition : graph->conditions) conditions_.erase(condition);
   handles_.take<CUgraph>(handle);
   by_native_.erase(graph->native);
   graphs_.erase(handle.index());
   graph_handles_.give(handle);
+}
+
+void Graphs::drop_owned(GraphNodeHandle handle) {
+  std::lock_guard lock(mutex_);
+  Node* node = find(handle);
+  if (node == nullptr) return;
+  for (const GraphHandle graph : std::exchange(node->owned, {})) drop_graph(graph);
 }
 
 void Graphs::drop(GraphNodeHandle handle) {
@@ -118,9 +137,12 @@ void Graphs::drop(GraphHandle handle) {
   if (graph != nullptr && graph->owner.value == 0) drop_graph(handle);
 }
 
-void Graphs::add_condition(u64 condition) {
+bool Graphs::add_condition(GraphHandle handle, u64 condition) {
   std::lock_guard lock(mutex_);
-  conditions_.insert(condition);
+  Graph* graph = find(handle);
+  if (graph == nullptr || conditions_.size() == kMostConditions) return false;
+  if (conditions_.insert(condition).second) graph->conditions.push_back(condition);
+  return true;
 }
 
 bool Graphs::has_condition(u64 condition) const {

@@ -54,18 +54,23 @@ class Graphs {
   protocol::GraphHandle child(protocol::GraphNodeHandle node, CUgraph native);
   /// The handle of a graph's node. Value 0: the graph is none, or there are too many nodes.
   protocol::GraphNodeHandle node(protocol::GraphHandle graph, CUgraphNode native);
+  /// True if a node of `into` may become the owner of the graph: no node owns it, and `into` is not within it.
+  bool may_move(protocol::GraphHandle graph, protocol::GraphHandle into);
   /// From now on the node owns the graph: it was moved there.
   void adopt(protocol::GraphNodeHandle node, protocol::GraphHandle graph);
   /// The graph that a node belongs to, or value 0.
   protocol::GraphHandle graph_of(protocol::GraphNodeHandle node) const;
 
+  /// The driver has put something else in the place of the graphs that the node owns: their handles end.
+  void drop_owned(protocol::GraphNodeHandle node);
   /// The driver has destroyed the node, or is about to: its handle ends, and those of the graphs that it owns.
   void drop(protocol::GraphNodeHandle node);
   /// The same for a graph with all that is in it.
   void drop(protocol::GraphHandle graph);
 
-  /// Conditional handles are the driver's own numbers: nodes may name only those that the driver made for this session.
-  void add_condition(protocol::u64 condition);
+  /// Conditional handles are the driver's own numbers: nodes may name only those that the driver made for a graph of
+  /// this session that is still there. False: the graph is none, or there are too many.
+  bool add_condition(protocol::GraphHandle graph, protocol::u64 condition);
   bool has_condition(protocol::u64 condition) const;
 
  private:
@@ -80,6 +85,7 @@ class Graphs {
     CUgraph native = nullptr;
     protocol::GraphNodeHandle owner{0};
     std::unordered_map<CUgraphNode, protocol::GraphNodeHandle> nodes;
+    std::vector<protocol::u64> conditions;
   };
   Graph* find(protocol::GraphHandle handle);
   const Node* find(protocol::GraphNodeHandle handle) const;
@@ -87,6 +93,9 @@ class Graphs {
   protocol::GraphHandle make(CUgraph native, protocol::GraphNodeHandle owner);
   void drop_graph(protocol::GraphHandle handle);
   void drop_node(protocol::GraphNodeHandle handle);
+  bool is_within(protocol::GraphHandle graph, const Graph* around);
+
+  static constexpr std::size_t kMostConditions = 1u << 16;
 
   Handles& handles_;
   mutable std::mutex mutex_;

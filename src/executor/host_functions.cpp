@@ -27,6 +27,12 @@ void HostFunctions::run(const Due& due) {
   changed_.wait(lock, [&] { return ended_ || finished; });
 }
 
+bool HostFunctions::admit() noexcept {
+  if (admitted_.fetch_add(1, std::memory_order_relaxed) < kMostAdmitted) return true;
+  withdraw();
+  return false;
+}
+
 void HostFunctions::ends(u64 id) {
   std::lock_guard lock(mutex_);
   if (ended_) return;
@@ -52,6 +58,7 @@ void HostFunctions::work(Answer answer) {
     const Item item = due_.front();
     due_.pop_front();
     lock.unlock();
+    if (item.due.due == kHostFunctionEnds) withdraw();
     deliver_(answer, item.due);
     await(answer.ticket);
     lock.lock();

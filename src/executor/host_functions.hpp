@@ -33,7 +33,12 @@ class HostFunctions {
   void run(protocol::u64 id, CUresult status) { run({id, status, protocol::kHostFunctionOnce}); }
   /// The same for a function that a graph has, which may run more than once, also at the same time.
   void run_again(protocol::u64 id) { run({id, CUDA_SUCCESS, protocol::kHostFunctionAgain}); }
-  /// Nothing has function or user object `id` any more. Does not wait. The driver's thread.
+  /// Before something gets a number whose end will be told with ends(). False: there are too many of them, whose
+  /// guest does not listen or never lets go of what it makes. Any thread.
+  bool admit() noexcept;
+  /// Nothing got the number after all, and ends() will not come. Any thread.
+  void withdraw() noexcept { admitted_.fetch_sub(1, std::memory_order_relaxed); }
+  /// Nothing has function or user object `id` any more, which was admitted. Does not wait. The driver's thread.
   void ends(protocol::u64 id);
   /// A thread of the guest takes what is due, from now on; the first is `first`'s answer. False: one does so already,
   /// or no thread can be had. Reader thread.
@@ -42,6 +47,9 @@ class HostFunctions {
   void end();
 
  private:
+  /// As many as graphs have nodes.
+  static constexpr protocol::u32 kMostAdmitted = protocol::handle_limit(protocol::Kind::graph_node);
+
   struct Item {
     Due due;
     bool* finished;  ///< its driver's thread waits for it; null: none does
@@ -56,6 +64,7 @@ class HostFunctions {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Item> due_;
+  std::atomic<protocol::u32> admitted_{0};  ///< whose end was not told
   std::atomic<bool> ended_{false};
   std::thread thread_;
 };

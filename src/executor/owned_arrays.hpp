@@ -14,17 +14,36 @@ class OwnedArrays {
   void add(protocol::u64 owner, protocol::ArrayHandle part) {
     const std::lock_guard lock(mutex_);
     parts_[owner].push_back(part);
+    all_.insert(part.value);
   }
-  /// The parts of an owner that is about to go.
+  /// True if the array ends with another one, and not by itself.
+  bool has(protocol::ArrayHandle array) {
+    const std::lock_guard lock(mutex_);
+    return all_.contains(array.value);
+  }
+  /// The parts of an owner that is about to go, and their parts.
   std::vector<protocol::ArrayHandle> take(protocol::u64 owner) {
     const std::lock_guard lock(mutex_);
-    const auto node = parts_.extract(owner);
-    return node.empty() ? std::vector<protocol::ArrayHandle>() : std::move(node.mapped());
+    std::vector<protocol::ArrayHandle> taken;
+    take_locked(owner, taken);
+    return taken;
   }
 
  private:
+  /// A part belongs to what was there before it, so that this ends.
+  void take_locked(protocol::u64 owner, std::vector<protocol::ArrayHandle>& taken) {
+    const auto node = parts_.extract(owner);
+    if (node.empty()) return;
+    for (const protocol::ArrayHandle part : node.mapped()) {
+      all_.erase(part.value);
+      taken.push_back(part);
+      take_locked(part.value, taken);
+    }
+  }
+
   std::mutex mutex_;
   std::map<protocol::u64, std::vector<protocol::ArrayHandle>> parts_;
+  std::unordered_set<protocol::u64> all_;
 };
 
 /// Objects that the guest knows by the driver's own number. Any thread.

@@ -78,10 +78,36 @@ void EventPool::give(const Event& event) {
   free_[event.context].push_back(event);
 }
 
+void AwaitedEvents::add(CUevent event) {
+  std::lock_guard lock(mutex_);
+  ++entries_[event].waits;
+}
+
+bool AwaitedEvents::remove(CUevent event) {
+  std::lock_guard lock(mutex_);
+  const auto found = entries_.find(event);
+  if (found == entries_.end() || --found->second.waits != 0) return false;
+  const bool destroyed = found->second.destroyed;
+  entries_.erase(found);
+  return destroyed;
+}
+
+bool AwaitedEvents::destroy_later(CUevent event) {
+  std::lock_guard lock(mutex_);
+  const auto found = entries_.find(event);
+  if (found == entries_.end()) return false;
+  found->second.destroyed = true;
+  return true;
+}
+
 void answer_wait(Session& session, Wait& wait, CUresult result) {
   // The event is done: this only makes the driver hand out what kernels printed.
   if (result == CUDA_SUCCESS && session.kernel_text.wanted()) session.cuda.cuEventSynchronize(wait.event.native);
-  if (wait.pooled) session.parking.events().give(wait.event);
+  if (wait.pooled)
+    session.parking.events().give(wait.event);
+  else if (session.parking.awaited().remove(wait.event.native) &&
+           session.contexts.serial(wait.event.context) == wait.event.serial)
+    session.cuda.cuEventDestroy_v2(wait.event.native);
   if (result != CUDA_SUCCESS) session.note_fault(result, protocol::kCalls[wait.call].name);
   if (!wait.log.empty()) log_result(session, wait.log, result);
   session.kernel_text.look();

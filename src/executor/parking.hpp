@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <chrono>
+#include <map>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -34,6 +35,25 @@ class EventPool {
   std::array<std::vector<Event>, Contexts::kMaxIndex + 1> free_;
 };
 
+/// The guest's own events that are asked about here: one that the guest destroys meanwhile must last until nobody asks
+/// any more. Any thread.
+class AwaitedEvents {
+ public:
+  void add(CUevent event);
+  /// One wait less. True: it was the last one, and the guest has destroyed the event: the driver may.
+  bool remove(CUevent event);
+  /// The guest destroys the event. False: nobody waits for it.
+  bool destroy_later(CUevent event);
+
+ private:
+  struct Entry {
+    protocol::u32 waits = 0;
+    bool destroyed = false;
+  };
+  std::mutex mutex_;
+  std::map<CUevent, Entry> entries_;
+};
+
 /// A slot that is answered when an event is done.
 struct Wait {
   EventPool::Event event;
@@ -44,12 +64,13 @@ struct Wait {
 };
 
 /// Waits for events without a thread for each: the reader thread asks now and then; what takes long is handed to a
-/// worker that sleeps between its questions. Reader thread, but for EventPool.
+/// worker that sleeps between its questions. Reader thread, but for EventPool and AwaitedEvents.
 class Parking {
  public:
   explicit Parking(Session& session);
 
   EventPool& events() noexcept { return events_; }
+  AwaitedEvents& awaited() noexcept { return awaited_; }
   void park(Wait wait);
   /// True if nothing is waited for by this thread (workers may still wait).
   bool empty() const noexcept { return waits_.empty(); }
@@ -66,6 +87,7 @@ class Parking {
 
   Session& session_;
   EventPool events_;
+  AwaitedEvents awaited_;
   std::vector<Parked> waits_;
   std::size_t cursor_ = 0;
 };

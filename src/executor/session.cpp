@@ -18,7 +18,7 @@ namespace {
 
 void answer_host_function(Session& session, Answer answer, const HostFunctions::Due& due) {
   const call::vgpuServeHostFunctions::Reply reply{due.id, static_cast<i32>(due.status), due.due};
-  session.completions.complete(answer, CUDA_SUCCESS, &reply, wire_bytes<call::vgpuServeHostFunctions::Reply>());
+  session.completions.complete(answer, CUDA_SUCCESS, &reply, wire_bytes<call::vgpuServeHostFunctions::Reply>(), false);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include "executor/region.hpp"
 #include "executor/signal.hpp"
 #include "executor/stats.hpp"
+#include "executor/user_references.hpp"
 #include "executor/workers.hpp"
 
 namespace spdlog {
@@ -64,6 +65,7 @@ class Session {
   Captures captures;
   JitLinks links;
   OwnedArrays owned_arrays;
+  UserReferences user_references;
   DeviceResources device_resources;
   ObjectNumbers textures;
   ObjectNumbers surfaces;
@@ -73,7 +75,7 @@ class Session {
   HostFunctions host_functions;
   ImageStore images;
   std::mutex library_images_mutex;
-  std::map<protocol::u64, std::shared_ptr<const StoredImage>> library_images;  ///< that the driver reads on, by handle
+  std::map<CUlibrary, std::shared_ptr<const StoredImage>> library_images;  ///< that the driver reads on
   std::mutex extents_mutex;
   std::map<protocol::u64, protocol::u64> extents;  ///< of the arena, registered with the driver: offset and bytes
   Parking parking;                                 ///< reader thread only, but for its events

@@ -74,6 +74,8 @@ static CUresult create_context(CUcontext* out, unsigned int flags, CUdevice ordi
     if (!out || (flags & ~static_cast<unsigned>(CU_CTX_FLAGS_MASK)) != 0) return CUDA_ERROR_INVALID_VALUE;
     const unsigned schedule = flags & CU_CTX_SCHED_MASK;
     if ((schedule & (schedule - 1)) != 0) return CUDA_ERROR_INVALID_VALUE;
+    if ((flags & (CU_CTX_COREDUMP_ENABLE | CU_CTX_USER_COREDUMP_ENABLE)) != 0)
+      return refuse_as("cuCtxCreate_v4", "a context that dumps core, which would lie on the host");
     State& s = state();
     const auto minted = s.contexts.mint();
     if (!minted.object) return CUDA_ERROR_OUT_OF_MEMORY;

@@ -1,5 +1,6 @@
 // Primary contexts: counted here, so that the polling which libraries do costs nothing.
 #include "shim/context.hpp"
+#include "shim/refuse_as.hpp"
 
 namespace vgpu::shim {
 
@@ -100,6 +101,8 @@ CUresult cuDevicePrimaryCtxReset(CUdevice ordinal) {
 CUresult cuDevicePrimaryCtxSetFlags(CUdevice ordinal, unsigned int flags) {
   return with_device(ordinal, [&](Device& device) -> CUresult {
     if (!valid_flags(flags)) return CUDA_ERROR_INVALID_VALUE;
+    if ((flags & (CU_CTX_COREDUMP_ENABLE | CU_CTX_USER_COREDUMP_ENABLE)) != 0)
+      return refuse_as("cuDevicePrimaryCtxSetFlags_v2", "a context that dumps core, which would lie on the host");
     std::lock_guard lock(device.primary_mutex);
     device.primary_flags.store(flags);
     if (device.retained != 0)

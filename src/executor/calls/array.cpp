@@ -55,6 +55,7 @@ VGPU_HANDLER(cuArray3DCreate) {
 }
 
 VGPU_HANDLER(cuArrayDestroy) {
+  if (in.session.owned_arrays.has(request.array)) return CUDA_ERROR_INVALID_HANDLE;
   const auto array = in.session.handles.take<CUarray>(request.array);
   if (array == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   forget_parts(in, request.array.value);

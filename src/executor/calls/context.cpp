@@ -7,6 +7,9 @@ using namespace protocol;
 
 namespace {
 
+/// Flags that make the driver write files, or open pipes, where the executor is.
+constexpr u32 kWritesFiles = CU_CTX_COREDUMP_ENABLE | CU_CTX_USER_COREDUMP_ENABLE;
+
 /// The objects of a primary context die with its last reference. Another handle to it must not find them.
 void look_whether_emptied(Invocation& in, CUdevice device) {
   unsigned flags = 0;
@@ -21,6 +24,7 @@ VGPU_HANDLER(cuDevicePrimaryCtxRetain) {
   CUdevice device = 0;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
   if (!in.session.contexts.accepts(request.context)) return CUDA_ERROR_INVALID_HANDLE;
+  if ((request.flags & kWritesFiles) != 0) return CUDA_ERROR_NOT_SUPPORTED;
   unsigned flags = 0;
   int active = 0;
   const CUresult known = in.cuda.cuDevicePrimaryCtxGetState(device, &flags, &active);
@@ -31,7 +35,10 @@ VGPU_HANDLER(cuDevicePrimaryCtxRetain) {
   CUcontext context = nullptr;
   const CUresult result = in.cuda.cuDevicePrimaryCtxRetain(&context, device);
   if (result != CUDA_SUCCESS) return result;
-  in.session.contexts.put(request.context, context, device);
+  if (!in.session.contexts.put_primary(request.context, context, device)) {
+    in.cuda.cuDevicePrimaryCtxRelease_v2(device);
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
   if (in.current.set(request.context.index()) == CUDA_SUCCESS) in.session.register_staging(request.context.index());
   return CUDA_SUCCESS;
 }
@@ -59,14 +66,18 @@ VGPU_HANDLER(cuDevicePrimaryCtxReset) {
 VGPU_HANDLER(cuCtxCreate) {
   CUdevice device = 0;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
-  if (!in.session.contexts.accepts(request.context)) return CUDA_ERROR_INVALID_HANDLE;
+  if (!in.session.contexts.vacant(request.context)) return CUDA_ERROR_INVALID_HANDLE;
+  if ((request.flags & kWritesFiles) != 0) return CUDA_ERROR_NOT_SUPPORTED;
   CUcontext context = nullptr;
   const CUresult result = in.cuda.cuCtxCreate_v2(&context, request.flags, device);
   if (result != CUDA_SUCCESS) return result;
-  in.session.contexts.put(request.context, context);
-  in.session.register_staging(request.context.index());
   // The driver made it current here.
   in.current.forget();
+  if (!in.session.contexts.put(request.context, context)) {
+    in.cuda.cuCtxDestroy_v2(context);
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  in.session.register_staging(request.context.index());
   return CUDA_SUCCESS;
 }
 

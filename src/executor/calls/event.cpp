@@ -16,7 +16,8 @@ VGPU_HANDLER(cuEventCreate) {
 
 VGPU_HANDLER(cuEventDestroy) {
   const auto event = in.session.handles.take<CUevent>(request.event);
-  return event != nullptr ? in.cuda.cuEventDestroy_v2(event) : CUDA_ERROR_INVALID_HANDLE;
+  if (event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  return in.session.parking.awaited().destroy_later(event) ? CUDA_SUCCESS : in.cuda.cuEventDestroy_v2(event);
 }
 
 VGPU_HANDLER(cuEventRecordWithFlags) {
@@ -38,6 +39,7 @@ VGPU_HANDLER(cuEventSynchronize) {
   if (event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   in.wait_event = {event, in.header.context, in.session.contexts.serial(in.header.context)};
   in.wait_pooled = false;
+  in.session.parking.awaited().add(event);
   return CUDA_SUCCESS;
 }
 

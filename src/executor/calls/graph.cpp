@@ -46,7 +46,7 @@ VGPU_HANDLER(cuGraphCreate) {
 
 VGPU_HANDLER(cuGraphDestroy) {
   const CUgraph graph = find_graph(in, request.graph);
-  if (graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (graph == nullptr || in.session.captures.hold(request.graph)) return CUDA_ERROR_INVALID_VALUE;
   const CUresult result = in.cuda.cuGraphDestroy(graph);
   if (result == CUDA_SUCCESS) in.session.graphs.drop(request.graph);
   return result;
@@ -157,7 +157,8 @@ VGPU_HANDLER(cuGraphNodeGetType) {
 
 VGPU_HANDLER(cuGraphDestroyNode) {
   const CUgraphNode node = find_node(in, request.node);
-  if (node == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (node == nullptr || in.session.captures.hold(in.session.graphs.graph_of(request.node)))
+    return CUDA_ERROR_INVALID_VALUE;
   const CUresult result = in.cuda.cuGraphDestroyNode(node);
   if (result == CUDA_SUCCESS) in.session.graphs.drop(request.node);
   return result;
@@ -175,7 +176,8 @@ VGPU_HANDLER(cuGraphConditionalHandleCreate) {
   const CUresult result =
       in.cuda.cuGraphConditionalHandleCreate(&condition, graph, context, request.default_value, request.flags);
   if (result != CUDA_SUCCESS) return result;
-  in.session.graphs.add_condition(condition);
+  // The driver has none that ends one: it ends with its graph.
+  if (!in.session.graphs.add_condition(request.graph, condition)) return CUDA_ERROR_OUT_OF_MEMORY;
   reply.condition = condition;
   return CUDA_SUCCESS;
 }

@@ -78,6 +78,9 @@ VGPU_HANDLER(cuGraphAddNode) {
   NodeParameters parameters;
   result = parameters.read(in, request.type, in.tail.subspan(request.dependency_count * sizeof(NodeDependency)), graph);
   if (result != CUDA_SUCCESS) return result;
+  const GraphHandle moved = parameters.moved();
+  if (moved.value != 0 && (in.session.captures.hold(moved) || !in.session.graphs.may_move(moved, request.graph)))
+    return CUDA_ERROR_INVALID_VALUE;
   CUgraphNode node = nullptr;
   result = with_driver_form(in, parameters, [&](CUgraphNodeParams& native) {
     return in.cuda.cuGraphAddNode_v2(&node, graph, dependencies.nodes.data(), dependencies.edges.data(),
@@ -89,7 +92,7 @@ VGPU_HANDLER(cuGraphAddNode) {
     in.cuda.cuGraphDestroyNode(node);
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
-  if (parameters.moved().value != 0) in.session.graphs.adopt(reply.node, parameters.moved());
+  if (moved.value != 0) in.session.graphs.adopt(reply.node, moved);
   if (room == nullptr) return CUDA_SUCCESS;
   std::vector<std::byte> bytes;
   result = write_parameters(in, reply.node, parameters.native(), parameters.functions(), bytes);
@@ -101,11 +104,17 @@ VGPU_HANDLER(cuGraphNodeSetParams) {
   const auto graph = in.session.handles.find<CUgraph>(in.session.graphs.graph_of(request.node));
   if (node == nullptr || graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
   NodeParameters parameters;
-  const CUresult result = parameters.read(in, request.type, in.tail, graph);
+  CUresult result = parameters.read(in, request.type, in.tail, graph);
   if (result != CUDA_SUCCESS) return result;
+  // A graph moves once, when its node is made.
+  if (parameters.moved().value != 0) return CUDA_ERROR_INVALID_VALUE;
   CopyGraph parts;
-  if (request.type != CU_GRAPH_NODE_TYPE_MEMCPY || !find_copy_graph(in.cuda, node, parts))
-    return parameters.functions().any() ? refuse_form(in) : in.cuda.cuGraphNodeSetParams(node, &parameters.native());
+  if (request.type != CU_GRAPH_NODE_TYPE_MEMCPY || !find_copy_graph(in.cuda, node, parts)) {
+    if (parameters.functions().any()) return refuse_form(in);
+    result = in.cuda.cuGraphNodeSetParams(node, &parameters.native());
+    if (result == CUDA_SUCCESS && request.type == CU_GRAPH_NODE_TYPE_GRAPH) in.session.graphs.drop_owned(request.node);
+    return result;
+  }
   const CUresult changed = change_copy_graph(in, node, parts, parameters.native(), parameters.functions());
   return changed == CUDA_ERROR_NOT_SUPPORTED ? refuse_form(in) : changed;
 }
@@ -117,6 +126,7 @@ VGPU_HANDLER(cuGraphExecNodeSetParams) {
   NodeParameters parameters;
   const CUresult result = parameters.read(in, request.type, in.tail, nullptr);
   if (result != CUDA_SUCCESS) return result;
+  if (parameters.moved().value != 0) return CUDA_ERROR_INVALID_VALUE;
   if (request.type == CU_GRAPH_NODE_TYPE_MEMCPY) {
     CopyGraph parts;
     find_copy_graph(in.cuda, node, parts);

@@ -110,7 +110,7 @@ VGPU_HANDLER(cuGreenCtxCreate) {
   CUdevice device = 0;
   CUdevResourceDesc description = nullptr;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
-  if (!in.session.handles.vacant(request.green) || !in.session.contexts.accepts(request.converted))
+  if (!in.session.handles.vacant(request.green) || !in.session.contexts.vacant(request.converted))
     return CUDA_ERROR_INVALID_HANDLE;
   if (!in.session.device_resources.find(request.description, description)) return CUDA_ERROR_INVALID_VALUE;
   CUgreenCtx green = nullptr;
@@ -122,15 +122,20 @@ VGPU_HANDLER(cuGreenCtxCreate) {
     in.cuda.cuGreenCtxDestroy(green);
     return result;
   }
+  if (!in.session.contexts.put_converted(request.converted, converted, request.green)) {
+    in.cuda.cuGreenCtxDestroy(green);
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
   in.session.handles.put(request.green, green);
-  in.session.contexts.put(request.converted, converted);
   return CUDA_SUCCESS;
 }
 
 VGPU_HANDLER(cuGreenCtxDestroy) {
+  // Its own one and no other: that goes with it, and must not become current any more.
+  if (in.session.contexts.take_converted(request.converted, request.green) == nullptr)
+    return CUDA_ERROR_INVALID_CONTEXT;
   const auto green = in.session.handles.take<CUgreenCtx>(request.green);
   if (green == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
-  in.session.contexts.take(request.converted);
   const CUresult result = in.cuda.cuGreenCtxDestroy(green);
   in.current.forget();
   return result;

@@ -22,7 +22,7 @@ VGPU_HANDLER(cuLibraryLoadData) {
   if (result != CUDA_SUCCESS) return result;
   if (image.stored() != nullptr) {
     std::lock_guard lock(in.session.library_images_mutex);
-    in.session.library_images[request.library.value] = image.stored();
+    in.session.library_images[library] = image.stored();
   }
   in.session.handles.put(request.library, library);
   return result;
@@ -31,9 +31,14 @@ VGPU_HANDLER(cuLibraryLoadData) {
 VGPU_HANDLER(cuLibraryUnload) {
   const auto library = in.session.handles.take<CUlibrary>(request.library);
   if (library == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  // Out of the list first: as soon as the driver has let go of it, another one may get its place.
+  std::unique_lock lock(in.session.library_images_mutex);
+  auto image = in.session.library_images.extract(library);
+  lock.unlock();
   const CUresult result = in.cuda.cuLibraryUnload(library);
-  std::lock_guard lock(in.session.library_images_mutex);
-  in.session.library_images.erase(request.library.value);
+  if (result == CUDA_SUCCESS || image.empty()) return result;
+  lock.lock();
+  in.session.library_images.insert(std::move(image));  // the driver may still read it
   return result;
 }
 

@@ -85,6 +85,7 @@ VGPU_HANDLER(cuLinkComplete) {
   if (link->native == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   void* image = nullptr;
   std::size_t bytes = 0;
+  link->image = nullptr;  // the driver may give it up for the new one
   result = in.cuda.cuLinkComplete(link->native, &image, &bytes);
   link->options->write(logs, reply);
   if (result != CUDA_SUCCESS) return result;

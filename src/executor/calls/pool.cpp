@@ -1,5 +1,6 @@
 // Memory pools.
 #include "executor/dispatch.hpp"
+#include "executor/enum_range.hpp"
 
 namespace vgpu::executor {
 
@@ -81,7 +82,7 @@ VGPU_HANDLER(cuMemPoolTrimTo) {
 VGPU_HANDLER(cuMemPoolSetAccess) {
   CUmemAccessDesc description{};
   description.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
-  description.flags = static_cast<CUmemAccess_flags>(request.flags);
+  if (!to_enum<CU_MEM_ACCESS_FLAGS_PROT_READWRITE>(request.flags, description.flags)) return CUDA_ERROR_INVALID_VALUE;
   if (!in.session.device(request.device, description.location.id)) return CUDA_ERROR_INVALID_DEVICE;
   const CUmemoryPool pool = find_pool(in, request.pool);
   return pool != nullptr ? in.cuda.cuMemPoolSetAccess(pool, &description, 1) : CUDA_ERROR_INVALID_VALUE;

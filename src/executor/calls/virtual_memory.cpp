@@ -1,5 +1,6 @@
 // Virtual memory: reserved addresses, physical memory, and the mappings between them.
 #include "executor/dispatch.hpp"
+#include "executor/enum_range.hpp"
 
 namespace vgpu::executor {
 
@@ -67,8 +68,8 @@ VGPU_HANDLER(cuMemUnmap) { return in.cuda.cuMemUnmap(address(request.pointer), r
 VGPU_HANDLER(cuMemSetAccess) {
   CUdevice device = 0;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
-  const CUmemAccessDesc description{{CU_MEM_LOCATION_TYPE_DEVICE, device},
-                                    static_cast<CUmemAccess_flags>(request.flags)};
+  CUmemAccessDesc description{{CU_MEM_LOCATION_TYPE_DEVICE, device}, {}};
+  if (!to_enum<CU_MEM_ACCESS_FLAGS_PROT_READWRITE>(request.flags, description.flags)) return CUDA_ERROR_INVALID_VALUE;
   return in.cuda.cuMemSetAccess(address(request.pointer), request.bytes, &description, 1);
 }
 

@@ -264,7 +264,7 @@ TEST_CASE("graph nodes: a copy's host side lies in the region, and a missing pit
 
 TEST_CASE("graph nodes: what the driver fills in comes back") {
   World world;
-  world.guest.session->graphs.add_condition(1234);
+  REQUIRE(world.guest.session->graphs.add_condition(world.graph, 1234));
   GraphNodeHandle node{0};
   u64 bytes = 0;
   REQUIRE(world.add(CU_GRAPH_NODE_TYPE_CONDITIONAL, tail_of(ConditionalNode{1234, {0}, CU_GRAPH_COND_TYPE_IF, 2}), 0,

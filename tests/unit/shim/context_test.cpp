@@ -131,3 +131,14 @@ TEST_CASE("contexts have their numbers, devices and versions") {
   CHECK(least == 0);
   CHECK(greatest == -5);
 }
+
+TEST_CASE("a context that would dump core on the host is refused") {
+  Session session;
+  const auto created = session.executor.records_of<call::cuCtxCreate>().size();
+  CUcontext context = nullptr;
+  CUctxCreateParams* const none = nullptr;
+  CHECK(cuCtxCreate(&context, none, CU_CTX_COREDUMP_ENABLE, 0) == CUDA_ERROR_NOT_SUPPORTED);
+  CHECK(cuCtxCreate(&context, none, CU_CTX_USER_COREDUMP_ENABLE, 0) == CUDA_ERROR_NOT_SUPPORTED);
+  CHECK(session.executor.records_of<call::cuCtxCreate>().size() == created);
+  CHECK(cuDevicePrimaryCtxSetFlags(0, CU_CTX_COREDUMP_ENABLE) == CUDA_ERROR_NOT_SUPPORTED);
+}
