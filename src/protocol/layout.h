@@ -63,7 +63,7 @@ VGPU_STATIC_ASSERT(VGPU_STAGING_OFFSET + VGPU_STAGING_BYTES <= VGPU_ARENA_OFFSET
 
 struct vgpu_record {
   uint32_t bytes;      /* of the whole record, header and padding included */
-  uint16_t call;       /* catalogue.def; VGPU_CALL_PAD */
+  uint16_t call;       /* catalogue/; VGPU_CALL_PAD */
   uint16_t flags;      /* VGPU_RECORD_... */
   uint32_t slot;       /* the completion slot to answer in, or VGPU_NO_SLOT */
   uint32_t ticket;     /* written into the slot with the answer; never 0 */
