@@ -25,6 +25,7 @@ void VmChannel::start(Handlers handlers) {
   std::lock_guard lock(mutex_);
   handlers_ = std::move(handlers);
   handlers_.message(std::move(message));
+  if (hung_up_) handlers_.hangup();
 }
 
 void VmChannel::welcome(const protocol::Welcome& welcome, std::shared_ptr<SessionMemory> memory) {
@@ -50,6 +51,7 @@ bool VmChannel::ring(std::uint64_t rings) {
 
 void VmChannel::hang_up() {
   std::lock_guard lock(mutex_);
+  hung_up_ = true;
   if (handlers_.hangup) handlers_.hangup();
 }
 

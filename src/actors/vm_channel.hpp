@@ -31,7 +31,7 @@ class VmChannel final : public GuestSocket {
 
   /// The channel's doorbell rang. False: nobody listens to it, so that it is the caller's to rearm.
   bool ring(std::uint64_t rings);
-  /// The guest asked for the session's end, or the VM is gone.
+  /// The guest asked for the session's end, or the VM is gone. Before start(), it is told to the handlers then.
   void hang_up();
 
  private:
@@ -45,6 +45,7 @@ class VmChannel final : public GuestSocket {
   std::mutex mutex_;
   Handlers handlers_;
   bool open_ = false;
+  bool hung_up_ = false;
 };
 
 }  // namespace vgpu::daemon

@@ -135,6 +135,21 @@ TEST_CASE("A close is answered when the executor is gone, not before") {
   CHECK(vm->mailbox(0).answered == again);
 }
 
+TEST_CASE("A close that comes before the session's actor ever ran ends the session all the same") {
+  World world;
+  const auto vm = ready_vm(world);
+  vm->request(0, VGPU_REQUEST_OPEN);
+  world.scheduler().run_once();  // the VM's actor, which leaves the new connection's waiting for its turn
+  const std::uint32_t close = vm->request(0, VGPU_REQUEST_CLOSE);
+  world.scheduler().run_once_lifo();
+  world.run();
+  for (const auto& process : world.processes) process->exit("exited with code 0");
+  world.run();
+  CHECK(vm->mailbox(0).answered == close);
+  CHECK(world.value("vgpu_sessions") == 0);
+  open(world, *vm, 0);
+}
+
 TEST_CASE("A VM's end ends its sessions, then its connection") {
   World world;
   const auto vm = ready_vm(world);
