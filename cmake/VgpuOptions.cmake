@@ -14,6 +14,12 @@ if(VGPU_SANITIZE)
   target_compile_options(vgpu_options INTERFACE
     $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-maybe-uninitialized;-Wno-tsan>)
 endif()
+# For what implements the driver API: programs are C and pass any number for an enumeration. To be linked behind
+# vgpu_options, so that it stands behind -fsanitize= on the command line.
+add_library(vgpu_unchecked_enums INTERFACE)
+if(VGPU_SANITIZE)
+  target_compile_options(vgpu_unchecked_enums INTERFACE -fno-sanitize=enum)
+endif()
 if(VGPU_FUZZ)
   target_compile_options(vgpu_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
