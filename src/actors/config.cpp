@@ -4,13 +4,13 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include <bit>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <fstream>
 #include <sstream>
 
+#include "actors/config_parts.hpp"
 #include "actors/config_table.hpp"
 #include "common/paths.hpp"
 #include "common/unix_address.hpp"
@@ -19,20 +19,10 @@
 namespace vgpu::daemon {
 namespace {
 
-constexpr const char* kGpuHelp =
-    "expected \"auto\", \"software\", \"software:N\" with N from 1 to 16, an index such as \"0\" or a UUID such as "
-    "\"GPU-…\"";
 constexpr const char* kMetricsHelp = "expected ADDRESS:PORT such as \"127.0.0.1:9745\" or \"[::1]:9745\", or \"off\"";
 constexpr const char* kLevelHelp = "expected \"trace\", \"debug\", \"info\", \"warn\" or \"error\"";
 constexpr std::uint64_t kLowestRegion = std::uint64_t{VGPU_ARENA_OFFSET} + VGPU_ARENA_GRANULE;
 constexpr std::uint64_t kHighestRegion = std::uint64_t{1} << 40;
-
-/// Names are label values and command-line words: short and plain.
-bool valid_name(std::string_view name, std::size_t longest) {
-  return !name.empty() && name.size() <= longest &&
-         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
-             std::string_view::npos;
-}
 
 std::optional<std::uint32_t> whole_number(const std::string& text) {
   std::uint32_t number = 0;
@@ -55,8 +45,6 @@ std::optional<gid_t> group_id(const std::string& text) {
   return entry != nullptr ? std::optional(entry->gr_gid) : std::nullopt;
 }
 
-constexpr std::size_t kLongestPool = sizeof(protocol::Hello::pool) - 1;
-
 class Reader {
  public:
   Reader(MistakeList& mistakes, const Overrides& overrides) : mistakes_(mistakes), overrides_(overrides) {}
@@ -66,59 +54,20 @@ class Reader {
                     {"gpu", "daemon", "qemu", "pool", "vm", "unregistered", "executor", "software_gpu"});
     if (overrides_.gpu) {
       gpu_override_ = parse_gpu(*overrides_.gpu);
-      if (!gpu_override_) mistakes_.add_plain("--gpu " + *overrides_.gpu + ": " + kGpuHelp);
+      if (!gpu_override_) mistakes_.add_plain("--gpu " + *overrides_.gpu + ": " + gpu_help());
     }
-    if (const auto gpu = read_gpu(top)) gpu_ = *gpu;
-    read_daemon(table_of(root, "daemon"));
-    read_qemu(table_of(root, "qemu"));
-    read_pools(root);
-    read_vms(root);
-    read_unregistered(table_of(root, "unregistered"));
-    read_executor(table_of(root, "executor"));
-    if (const toml::table* table = table_of(root, "software_gpu"))
+    const GpuChoice gpu = read_gpu(top).value_or(GpuChoice{});
+    read_daemon(table_of(mistakes_, root, "daemon"));
+    read_qemu(table_of(mistakes_, root, "qemu"));
+    read_pools(mistakes_, root, gpu, gpu_override_, config_);
+    read_vms(mistakes_, root, config_);
+    read_executor(table_of(mistakes_, root, "executor"));
+    if (const toml::table* table = table_of(mistakes_, root, "software_gpu"))
       config_.software_gpu = read_software_gpu(mistakes_, *table);
     return std::move(config_);
   }
 
  private:
-  const toml::table* table_of(const toml::table& root, std::string_view key) {
-    const toml::node* node = root.get(key);
-    if (node == nullptr) return nullptr;
-    if (const toml::table* table = node->as_table()) return table;
-    mistakes_.add(*node, std::string(key) + ": expected a table, written [" + std::string(key) + "]");
-    return nullptr;
-  }
-
-  /// The tables of an array of tables, in order.
-  std::vector<const toml::table*> tables_of(const toml::table& root, std::string_view key) {
-    std::vector<const toml::table*> tables;
-    const toml::node* node = root.get(key);
-    if (node == nullptr) return tables;
-    const toml::array* array = node->as_array();
-    bool good = array != nullptr;
-    if (good)
-      for (const toml::node& element : *array) {
-        good = good && element.is_table();
-        if (good) tables.push_back(element.as_table());
-      }
-    if (!good) mistakes_.add(*node, std::string(key) + ": expected tables, each written [[" + std::string(key) + "]]");
-    return tables;
-  }
-
-  std::optional<GpuChoice> read_gpu(TableReader& reader) {
-    const toml::node* node = reader.find("gpu");
-    if (node == nullptr) return std::nullopt;
-    std::optional<std::string> text;
-    if (const auto* number = node->as_integer())
-      text = std::to_string(number->get());
-    else
-      text = reader.text("gpu");
-    if (!text) return std::nullopt;
-    const auto gpu = parse_gpu(*text);
-    if (!gpu) reader.mistake("gpu", "\"" + *text + "\" names no GPU; " + kGpuHelp);
-    return gpu;
-  }
-
   void read_daemon(const toml::table* table) {
     static const toml::table kNone;
     TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[daemon]",
@@ -156,21 +105,6 @@ class Reader {
     }
   }
 
-  /// A path that a socket can have; nothing, with the mistake noted, for any other.
-  std::optional<std::filesystem::path> read_socket(TableReader& reader, std::string_view key) {
-    const auto text = reader.text(key);
-    if (!text) return std::nullopt;
-    const std::filesystem::path path = *text;
-    if (path.is_relative()) {
-      reader.mistake(key, "expected an absolute path, found \"" + *text + "\"");
-    } else if (!unix_address(*text)) {
-      reader.mistake(key, "the path is longer than the 107 bytes that the kernel takes");
-    } else {
-      return path;
-    }
-    return std::nullopt;
-  }
-
   void read_qemu(const toml::table* table) {
     static const toml::table kNone;
     TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[qemu]",
@@ -192,30 +126,6 @@ class Reader {
         reader.mistake("group",
                        "there is no group \"" + *group + "\" on this machine; name one that QEMU's user is in");
     }
-  }
-
-  void read_ivshmem(TableReader& reader, VmConfig& vm) {
-    if (const auto socket = read_socket(reader, "ivshmem_socket")) {
-      vm.ivshmem_socket = *socket;
-      for (const VmConfig& other : config_.vms)
-        if (other.ivshmem_socket == *socket)
-          reader.mistake("ivshmem_socket", "is VM " + std::to_string(other.id) + "'s already; give each VM its own");
-      if (*socket == config_.socket || *socket == config_.qemu_socket)
-        reader.mistake("ivshmem_socket", "is another socket of the daemon already");
-    }
-    if (const auto channels = reader.number("ivshmem_channels", 1, VGPU_MAX_CHANNELS)) vm.ivshmem_channels = *channels;
-    if (const auto text = reader.text("ivshmem_memory")) {
-      const auto bytes = parse_size(*text);
-      if (bytes && std::has_single_bit(*bytes) && *bytes <= kHighestRegion)
-        vm.ivshmem_memory = *bytes;
-      else
-        reader.mistake("ivshmem_memory",
-                       "expected a power of two up to 1TiB, such as \"4GiB\"; found \"" + *text + "\"");
-    }
-    if (vm.ivshmem_memory < VGPU_MIN_MEMORY(vm.ivshmem_channels))
-      reader.mistake("ivshmem_memory", "is too small for " + std::to_string(vm.ivshmem_channels) +
-                                           " channels, which need more than " +
-                                           std::to_string(VGPU_MIN_MEMORY(vm.ivshmem_channels) >> 20) + "MiB");
   }
 
   void read_mode(TableReader& reader, mode_t& to) {
@@ -250,72 +160,6 @@ class Reader {
     const auto level = log::level_from_text(text);
     if (level) config_.log_level = *level;
     return level.has_value();
-  }
-
-  void read_pools(const toml::table& root) {
-    for (const toml::table* table : tables_of(root, "pool")) {
-      TableReader reader(mistakes_, *table, "[[pool]]", {"name", "gpu", "policy", "leases"});
-      PoolConfig pool;
-      if (const auto name = reader.required_text("name")) {
-        if (!valid_name(*name, kLongestPool))
-          reader.mistake("name", "expected 1 to 31 letters, digits and _.-, found \"" + *name + "\"");
-        else if (config_.pool(*name) != nullptr)
-          reader.mistake("name", "a pool \"" + *name + "\" stands above already; give each pool its own name");
-        pool.name = *name;
-      }
-      const auto own_gpu = read_gpu(reader);
-      pool.gpu = gpu_override_ ? *gpu_override_ : own_gpu.value_or(gpu_);
-      if (const auto policy = reader.text("policy"); policy && *policy != "fcfs")
-        reader.mistake("policy", "unknown policy \"" + *policy + "\"; expected \"fcfs\" (first come, first served)");
-      if (const auto leases = reader.number("leases", 0, 1u << 20)) pool.leases = *leases;
-      config_.pools.push_back(std::move(pool));
-    }
-    if (root.get("pool") == nullptr)
-      for (const char* name : {"A", "B"}) config_.pools.push_back({name, gpu_override_.value_or(gpu_), 0});
-  }
-
-  std::string pool_names() const {
-    std::string names;
-    for (const PoolConfig& pool : config_.pools) names += (names.empty() ? "" : ", ") + pool.name;
-    return names;
-  }
-
-  std::optional<std::string> existing_pool(TableReader& reader, const std::optional<std::string>& pool) {
-    if (pool && config_.pool(*pool) == nullptr)
-      reader.mistake("pool", "there is no pool \"" + *pool + "\"; the pools are: " + pool_names());
-    return pool;
-  }
-
-  void read_vms(const toml::table& root) {
-    for (const toml::table* table : tables_of(root, "vm")) {
-      TableReader reader(mistakes_, *table, "[[vm]]",
-                         {"id", "name", "pool", "ivshmem_socket", "ivshmem_memory", "ivshmem_channels"});
-      VmConfig vm;
-      if (reader.find("id") == nullptr) {
-        mistakes_.add(*table, "[[vm]] needs id = N");
-      } else if (const auto id = reader.number("id", 0, protocol::kNoVm - 1)) {
-        if (config_.vm(*id) != nullptr)
-          reader.mistake("id", "a VM " + std::to_string(*id) + " stands above already; give each VM its own id");
-        vm.id = *id;
-      }
-      vm.name = "vm" + std::to_string(vm.id);
-      if (const auto name = reader.text("name")) {
-        if (!valid_name(*name, 64))
-          reader.mistake("name", "expected 1 to 64 letters, digits and _.-, found \"" + *name + "\"");
-        vm.name = *name;
-      }
-      if (const auto pool = existing_pool(reader, reader.required_text("pool"))) vm.pool = *pool;
-      read_ivshmem(reader, vm);
-      config_.vms.push_back(std::move(vm));
-    }
-  }
-
-  void read_unregistered(const toml::table* table) {
-    static const toml::table kNone;
-    TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[unregistered]", {"allow", "pool"});
-    if (const auto allow = reader.boolean("allow")) config_.allow_unregistered = *allow;
-    if (!config_.pools.empty()) config_.unregistered_pool = config_.pools.front().name;
-    if (const auto pool = existing_pool(reader, reader.text("pool"))) config_.unregistered_pool = *pool;
   }
 
   void read_images(TableReader& reader) {
@@ -360,7 +204,6 @@ class Reader {
   MistakeList& mistakes_;
   const Overrides& overrides_;
   Config config_;
-  GpuChoice gpu_;
   std::optional<GpuChoice> gpu_override_;
 };
 

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "actors/lease_policy.hpp"
 #include "common/log.hpp"
 #include "protocol/device.h"
 
@@ -51,13 +52,19 @@ struct SoftwareGpuConfig {
 struct PoolConfig {
   std::string name;
   GpuChoice gpu;
-  std::uint32_t leases = 0;  ///< leases at once; 0: unlimited, sessions overlap
+  enum class Policy { fair, concurrent };
+  Policy policy = Policy::fair;
+  FairShareTerms fair;  ///< of that policy
 };
+/// "low", "medium" or "high"; nothing for any other text.
+std::optional<Priority> parse_priority(std::string_view text);
 
 struct VmConfig {
   std::uint32_t id = 0;
   std::string name;
+  std::string uuid;  ///< as the VM's management knows it; may be empty
   std::string pool;
+  Tenant tenant;
   /// Served to this VM's ivshmem-doorbell device; empty: it has none.
   std::filesystem::path ivshmem_socket;
   std::uint64_t ivshmem_memory = std::uint64_t{4} << 30;  ///< bytes, a power of two
@@ -80,6 +87,7 @@ struct Config {
   std::vector<VmConfig> vms;
   bool allow_unregistered = true;
   std::string unregistered_pool;
+  Tenant unregistered;  ///< of each VM that is not listed
   std::uint32_t spin_microseconds = 50;
   std::filesystem::path executor;  ///< empty: beside vgpud
   std::uint64_t region_bytes = std::uint64_t{16} << 30;
@@ -88,6 +96,8 @@ struct Config {
 
   const PoolConfig* pool(std::string_view name) const noexcept;
   const VmConfig* vm(std::uint32_t id) const noexcept;
+  /// What the VM was given, be it listed or not.
+  Tenant tenant(std::uint32_t vm) const noexcept;
 };
 
 /// What the command line sets; it wins over the file.

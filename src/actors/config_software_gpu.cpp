@@ -1,5 +1,4 @@
-#include "actors/config.hpp"
-#include "actors/config_table.hpp"
+#include "actors/config_parts.hpp"
 
 namespace vgpu::daemon {
 namespace {

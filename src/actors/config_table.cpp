@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include "common/unix_address.hpp"
+
 namespace vgpu::daemon {
 namespace {
 
@@ -83,6 +85,49 @@ std::optional<std::string> TableReader::required_text(std::string_view key) {
     return std::nullopt;
   }
   return text(key);
+}
+
+const toml::table* table_of(MistakeList& mistakes, const toml::table& root, std::string_view key) {
+  const toml::node* node = root.get(key);
+  if (node == nullptr) return nullptr;
+  if (const toml::table* table = node->as_table()) return table;
+  mistakes.add(*node, std::string(key) + ": expected a table, written [" + std::string(key) + "]");
+  return nullptr;
+}
+
+std::vector<const toml::table*> tables_of(MistakeList& mistakes, const toml::table& root, std::string_view key) {
+  std::vector<const toml::table*> tables;
+  const toml::node* node = root.get(key);
+  if (node == nullptr) return tables;
+  const toml::array* array = node->as_array();
+  bool good = array != nullptr;
+  if (good)
+    for (const toml::node& element : *array) {
+      good = good && element.is_table();
+      if (good) tables.push_back(element.as_table());
+    }
+  if (!good) mistakes.add(*node, std::string(key) + ": expected tables, each written [[" + std::string(key) + "]]");
+  return tables;
+}
+
+bool valid_name(std::string_view name, std::size_t longest) {
+  return !name.empty() && name.size() <= longest &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
+             std::string_view::npos;
+}
+
+std::optional<std::filesystem::path> read_socket(TableReader& reader, std::string_view key) {
+  const auto text = reader.text(key);
+  if (!text) return std::nullopt;
+  const std::filesystem::path path = *text;
+  if (path.is_relative()) {
+    reader.mistake(key, "expected an absolute path, found \"" + *text + "\"");
+  } else if (!unix_address(*text)) {
+    reader.mistake(key, "the path is longer than the 107 bytes that the kernel takes");
+  } else {
+    return path;
+  }
+  return std::nullopt;
 }
 
 }  // namespace vgpu::daemon

@@ -2,6 +2,7 @@
 #include <toml++/toml.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -56,8 +57,14 @@ class TableReader {
   std::string name_;
 };
 
-/// The table [software_gpu].
-struct SoftwareGpuConfig;
-SoftwareGpuConfig read_software_gpu(MistakeList& mistakes, const toml::table& table);
+/// The table `key` of `root`; null if there is none.
+const toml::table* table_of(MistakeList& mistakes, const toml::table& root, std::string_view key);
+/// The tables of the array of tables `key`, in order.
+std::vector<const toml::table*> tables_of(MistakeList& mistakes, const toml::table& root, std::string_view key);
+
+/// Names are label values and command-line words: short and plain.
+bool valid_name(std::string_view name, std::size_t longest);
+/// A path that a socket can have; nothing, with the mistake noted, for any other.
+std::optional<std::filesystem::path> read_socket(TableReader& reader, std::string_view key);
 
 }  // namespace vgpu::daemon

@@ -111,4 +111,18 @@ const VmConfig* Config::vm(std::uint32_t id) const noexcept {
   return nullptr;
 }
 
+Tenant Config::tenant(std::uint32_t id) const noexcept {
+  if (const VmConfig* known = vm(id)) return known->tenant;
+  Tenant tenant = unregistered;
+  tenant.vm = id;
+  return tenant;
+}
+
+std::optional<Priority> parse_priority(std::string_view text) {
+  if (text == "low") return Priority::low;
+  if (text == "medium") return Priority::medium;
+  if (text == "high") return Priority::high;
+  return std::nullopt;
+}
+
 }  // namespace vgpu::daemon

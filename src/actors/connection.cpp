@@ -166,7 +166,8 @@ void handle_ready(Self self, const std::string& device) {
   state.counted = true;
   self->send(state.context->metrics, opened_atom_v, state.record);
   const auto& scheduler = state.context->pools.at(state.identity.pool).scheduler;
-  self->send(scheduler, opened_atom_v, state.record->session, state.executor);
+  self->send(scheduler, opened_atom_v, state.record->session, state.executor,
+             state.context->config.tenant(state.identity.vm));
   // The first call comes within microseconds; the lease is there before it.
   self->send(scheduler, doorbell_atom_v, state.record->session);
   protocol::Welcome welcome;

@@ -82,6 +82,10 @@ std::filesystem::path find_executor(const Config& config, std::string& error) {
   return {};
 }
 
+std::unique_ptr<LeasePolicy> make_policy(const PoolConfig& pool) {
+  return pool.policy == PoolConfig::Policy::concurrent ? make_concurrent() : make_fair_share(pool.fair);
+}
+
 class Daemon {
  public:
   explicit Daemon(const Config& config)
@@ -157,8 +161,7 @@ class Daemon {
   void spawn_actors(caf::actor_system& actors) {
     context_->metrics = actors.spawn(metrics, store_);
     for (const PoolConfig& pool : config_.pools)
-      context_->pools[pool.name].scheduler =
-          actors.spawn(pool_scheduler, pool.name, boxed(make_first_come_first_served(pool.leases)));
+      context_->pools[pool.name].scheduler = actors.spawn(pool_scheduler, pool.name, boxed(make_policy(pool)));
     context_->start_executor = [this](const ExecutorSpec& spec, ExecutorProcess::Handlers handlers,
                                       std::string& error) {
       return start_executor_process(io_, spec, std::move(handlers), error);

@@ -27,6 +27,7 @@ enum class ErrorCode : std::uint8_t {
   executor_refused,  ///< the process started and found no GPU
   executor_late,     ///< the process did not become ready within the deadline
   executor_died,     ///< the process ended by itself
+  lease_overrun,     ///< a kernel or a copy did not end when others wanted the GPU
   guest_closed,      ///< the guest process closed its channel or died
   daemon_stopped,    ///< vgpud ends
   internal,          ///< an actor failed; a defect of vgpud
@@ -43,6 +44,7 @@ struct ErrorInfo {
 inline constexpr std::int32_t kCudaErrorOutOfMemory = 2;
 inline constexpr std::int32_t kCudaErrorDeinitialized = 4;
 inline constexpr std::int32_t kCudaErrorNoDevice = 100;
+inline constexpr std::int32_t kCudaErrorLaunchTimeout = 702;
 inline constexpr std::int32_t kCudaErrorSystemNotReady = 802;
 inline constexpr std::int32_t kCudaErrorSystemDriverMismatch = 803;
 inline constexpr std::int32_t kCudaErrorNotPermitted = 800;
@@ -80,6 +82,9 @@ inline constexpr std::array<ErrorInfo, static_cast<std::size_t>(ErrorCode::count
     {ErrorCode::executor_late, VGPU_END_EXECUTOR_START, kCudaErrorSystemNotReady,
      "vgpu-executor was not ready within the deadline; the GPU or its driver may hang, see vgpud's log"},
     {ErrorCode::executor_died, VGPU_END_EXECUTOR_DIED, kCudaErrorUnknown, "vgpu-executor died"},
+    {ErrorCode::lease_overrun, VGPU_END_WATCHDOG, kCudaErrorLaunchTimeout,
+     "its work did not end when others wanted the GPU; make its kernels shorter, or raise the VM's "
+     "max_kernel_seconds"},
     {ErrorCode::guest_closed, VGPU_END_CLOSED, kCudaErrorDeinitialized, "the guest closed its channel"},
     {ErrorCode::daemon_stopped, VGPU_END_DAEMON_STOPPED, kCudaErrorUnknown, "vgpud was stopped"},
     {ErrorCode::internal, VGPU_END_EXECUTOR_DIED, kCudaErrorUnknown, "vgpud failed inside; its log says where"},

@@ -13,6 +13,8 @@ using protocol::ExecutorEvent;
 
 /// Numbers of the deadlines, in overdue_atom.
 constexpr std::uint32_t kReadyDeadline = 1, kStopDeadline = 2;
+/// What an executor may claim to have used, so that sums can't overflow: a day.
+constexpr std::uint64_t kLongestLease = 86'400'000'000'000;
 
 void tell_end(Self self, Ending ending) {
   ExecutorState& state = self->state;
@@ -38,14 +40,26 @@ void begin_stop(Self self) {
   self->delayed_send(self, state.context->deadlines.executor_stop, overdue_atom_v, kStopDeadline);
 }
 
-void lease(Self self, std::uint64_t microseconds) {
+void lease(Self self, const LeaseOrder& order) {
   ExecutorState& state = self->state;
   if (state.phase != ExecutorState::Phase::running) return;
-  ExecutorCommand run;
-  run.type = ExecutorCommand::Type::run;
-  run.session = state.spec.session;
-  run.lease_microseconds = microseconds;
-  state.process->send(run);
+  ExecutorCommand command;
+  command.type = order.kind == LeaseOrder::Kind::run ? ExecutorCommand::Type::run : ExecutorCommand::Type::yield;
+  command.session = state.spec.session;
+  command.order = order.number;
+  command.quantum_microseconds = static_cast<std::uint64_t>(order.quantum.count());
+  command.backlog_microseconds = static_cast<std::uint64_t>(order.backlog.count());
+  state.process->send(command);
+}
+
+/// Nothing that is asked of the process would be heard: its driver waits for the GPU.
+void end_overrun(Self self) {
+  ExecutorState& state = self->state;
+  if (state.phase != ExecutorState::Phase::running) return;
+  tell_end(self, ErrorCode::lease_overrun, "");
+  state.phase = ExecutorState::Phase::stopping;
+  self->send(state.pool, closed_atom_v, state.spec.session);
+  state.process->kill();
 }
 
 /// A reason that the executor states, if it is one of those that exist and mean a fault.
@@ -74,7 +88,10 @@ void handle_event(Self self, const ExecutorEvent& event) {
     }
     case ExecutorEvent::Type::idle:
       if (state.phase == Phase::running)
-        self->send(state.pool, idle_atom_v, state.spec.session, event.busy_nanoseconds);
+        self->send(state.pool, idle_atom_v,
+                   LeaseReturn{state.spec.session, event.order,
+                               std::chrono::nanoseconds(std::min(event.counted_nanoseconds, kLongestLease)),
+                               event.pending != 0});
       break;
     case ExecutorEvent::Type::fault:
       self->send(state.connection, fault_atom_v, Ending{stated_reason(event, VGPU_END_GPU_FAULT), event.result, text});
@@ -149,7 +166,8 @@ executor_actor::behavior_type executor(Self self, ContextPtr context, ExecutorSp
   self->set_down_handler([self](const caf::down_msg&) { begin_stop(self); });
   start(self);
   return {
-      [self](lease_atom, std::uint64_t microseconds) { lease(self, microseconds); },
+      [self](lease_atom, const LeaseOrder& order) { lease(self, order); },
+      [self](overrun_atom) { end_overrun(self); },
       [self](event_atom, const ExecutorEvent& event) { handle_event(self, event); },
       [self](unlinked_atom) { begin_stop(self); },
       [self](exited_atom, const std::string& how) { handle_exited(self, how); },

@@ -1,12 +1,8 @@
 #pragma once
 // Every message that actors of vgpud send each other, and the types that CAF must know. Only the actors' own .cpp files
 // (and tests of them) include this: CAF's headers are slow to compile. All that differs between CAF versions is here.
+#include <caf/all.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
-#include <caf/replies_to.hpp>
-#include <caf/result.hpp>
-#include <caf/type_id.hpp>
-#include <caf/typed_actor.hpp>
-#include <caf/typed_event_based_actor.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +10,7 @@
 #include <vector>
 
 #include "actors/errors.hpp"
+#include "actors/lease_policy.hpp"
 #include "actors/metrics_store.hpp"
 #include "actors/ports.hpp"
 #include "protocol/executor_link.hpp"
@@ -38,6 +35,9 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::GuestSocketPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::VmLinkPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::VmOfferPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::SessionRecordPtr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::Tenant)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::LeaseOrder)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::LeaseReturn)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::protocol::Welcome)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::protocol::ExecutorEvent)
 
@@ -63,6 +63,8 @@ CAF_ADD_ATOM(vgpu, vgpu::daemon, idle_atom, "idle")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, opened_atom, "opened")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, closed_atom, "closed")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, refused_atom, "refused")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, changed_atom, "changed")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, overrun_atom, "overrun")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, stop_atom, "stop")
 CAF_END_TYPE_ID_BLOCK(vgpu)
 
@@ -80,8 +82,10 @@ using Interface = caf::typed_actor<typename MessageOf<Signatures>::type...>;
 
 /// Spawns and ends executor processes' sessions' leases: see executor.hpp.
 using executor_actor = Interface<
-    // Pool scheduler: you hold a lease; give it up by yourself after so many microseconds, 0: no limit.
-    caf::result<void>(lease_atom, std::uint64_t),
+    // Pool scheduler: about your lease.
+    caf::result<void>(lease_atom, LeaseOrder),
+    // Pool scheduler: the lease should have come back long ago; the process must go, now.
+    caf::result<void>(overrun_atom),
     // Process: it said something.
     caf::result<void>(event_atom, protocol::ExecutorEvent),
     // Process: its end of the link is closed.
@@ -135,12 +139,16 @@ using vm_connection_actor = Interface<
 
 /// Gives the leases of one pool: see pool_scheduler.hpp.
 using pool_scheduler_actor = Interface<
-    // Connection: a session opened; leases go to this executor.
-    caf::result<void>(opened_atom, std::uint32_t, executor_actor),
+    // Connection: a session of this tenant opened; leases go to this executor.
+    caf::result<void>(opened_atom, std::uint32_t, executor_actor, Tenant),
     // Connection: the session's doorbell rang.
     caf::result<void>(doorbell_atom, std::uint32_t),
-    // Executor: the session gave its lease back, having used so many nanoseconds of GPU time.
-    caf::result<void>(idle_atom, std::uint32_t, std::uint64_t),
+    // Executor: the session gave its lease back.
+    caf::result<void>(idle_atom, LeaseReturn),
+    // Clock: by now the session should have given back the lease that it held when this order was made.
+    caf::result<void>(overdue_atom, std::uint32_t, std::uint64_t),
+    // Daemon: a VM has other terms from now on.
+    caf::result<void>(changed_atom, Tenant),
     // Connection or executor: the session ended.
     caf::result<void>(closed_atom, std::uint32_t),
     // Daemon: end.

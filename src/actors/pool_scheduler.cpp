@@ -9,14 +9,41 @@ namespace {
 
 using Self = pool_scheduler_actor::stateful_pointer<PoolSchedulerState>;
 
-void give_leases(Self self) {
+/// Hands the policy's orders on. From one that ends a lease, or will, the clock runs.
+void carry_out(Self self) {
   PoolSchedulerState& state = self->state;
-  for (const Grant& grant : state.policy->next_grants()) {
-    const auto found = state.executors.find(grant.session);
-    if (found == state.executors.end()) continue;
-    log::debug("lease begins", {{"pool", state.pool}, {"session", grant.session}});
-    self->send(found->second, lease_atom_v, static_cast<std::uint64_t>(grant.quantum.count()));
+  for (const LeaseOrder& order : state.policy->next_orders()) {
+    const auto found = state.sessions.find(order.session);
+    if (found == state.sessions.end()) continue;
+    const bool runs = order.kind == LeaseOrder::Kind::run;
+    log::debug(runs ? "lease runs" : "lease is to end", {{"pool", state.pool},
+                                                         {"session", order.session},
+                                                         {"order", order.number},
+                                                         {"quantum_us", order.quantum.count()}});
+    self->send(found->second.executor, lease_atom_v, order);
+    if (runs && order.quantum.count() == 0) continue;
+    self->delayed_send(self,
+                       found->second.tenant.longest_overrun + (runs ? order.quantum : std::chrono::microseconds(0)),
+                       overdue_atom_v, order.session, order.number);
   }
+}
+
+void handle_overdue(Self self, SessionId session, std::uint64_t order) {
+  PoolSchedulerState& state = self->state;
+  const auto found = state.sessions.find(session);
+  if (found == state.sessions.end() || !state.policy->holds_since(session, order)) return;
+  log::error("a lease did not end in time", {{"vm", found->second.tenant.vm},
+                                             {"pool", state.pool},
+                                             {"session", session},
+                                             {"milliseconds", found->second.tenant.longest_overrun.count()}});
+  self->send(found->second.executor, overrun_atom_v);
+}
+
+void handle_change(Self self, const Tenant& tenant) {
+  PoolSchedulerState& state = self->state;
+  for (auto& [id, session] : state.sessions)
+    if (session.tenant.vm == tenant.vm) session.tenant = tenant;
+  state.policy->changed(tenant);
 }
 
 }  // namespace
@@ -26,24 +53,30 @@ pool_scheduler_actor::behavior_type pool_scheduler(Self self, std::string pool,
   self->state.pool = std::move(pool);
   self->state.policy = std::move(*policy);
   return {
-      [self](opened_atom, std::uint32_t session, const executor_actor& executor) {
-        self->state.executors.insert_or_assign(session, executor);
-        self->state.policy->opened(session);
-        give_leases(self);
+      [self](opened_atom, std::uint32_t session, const executor_actor& executor, const Tenant& tenant) {
+        self->state.sessions.insert_or_assign(session, PoolSchedulerState::Session{executor, tenant});
+        self->state.policy->opened(session, tenant);
+        carry_out(self);
       },
       [self](doorbell_atom, std::uint32_t session) {
         self->state.policy->runnable(session);
-        give_leases(self);
+        carry_out(self);
       },
-      [self](idle_atom, std::uint32_t session, std::uint64_t busy) {
-        log::debug("lease ends", {{"pool", self->state.pool}, {"session", session}, {"busy_ns", busy}});
-        self->state.policy->idle(session, std::chrono::nanoseconds(busy));
-        give_leases(self);
+      [self](idle_atom, const LeaseReturn& what) {
+        log::debug("lease ends",
+                   {{"pool", self->state.pool}, {"session", what.session}, {"busy_ns", what.busy.count()}});
+        self->state.policy->returned(what);
+        carry_out(self);
+      },
+      [self](overdue_atom, std::uint32_t session, std::uint64_t order) { handle_overdue(self, session, order); },
+      [self](changed_atom, const Tenant& tenant) {
+        handle_change(self, tenant);
+        carry_out(self);
       },
       [self](closed_atom, std::uint32_t session) {
         self->state.policy->closed(session);
-        self->state.executors.erase(session);
-        give_leases(self);
+        self->state.sessions.erase(session);
+        carry_out(self);
       },
       [self](stop_atom) { self->quit(); },
   };

@@ -8,13 +8,18 @@
 
 namespace vgpu::daemon {
 
-/// Carries a lease policy's decisions to the executors of one pool.
+/// Carries a lease policy's decisions to the executors of one pool, and ends those that do not give a lease back.
 struct PoolSchedulerState {
   static inline const char* name = "pool_scheduler";
 
+  struct Session {
+    executor_actor executor;
+    Tenant tenant;
+  };
+
   std::string pool;
   std::unique_ptr<LeasePolicy> policy;
-  std::map<SessionId, executor_actor> executors;
+  std::map<SessionId, Session> sessions;
 };
 
 pool_scheduler_actor::behavior_type pool_scheduler(pool_scheduler_actor::stateful_pointer<PoolSchedulerState> self,

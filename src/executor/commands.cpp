@@ -1,7 +1,5 @@
 #include "executor/commands.hpp"
 
-#include <chrono>
-
 namespace vgpu::executor {
 
 using protocol::ExecutorCommand;
@@ -38,16 +36,35 @@ void Commands::wait_for_finish() {
   if (!changed_.wait_for(lock, kPatience, [this] { return finished_; })) force_();
 }
 
+Commands::Lease Commands::lease() {
+  std::lock_guard lock(mutex_);
+  return lease_;
+}
+
+void Commands::note(const ExecutorCommand& command) {
+  const bool runs = command.type == ExecutorCommand::Type::run;
+  {
+    std::lock_guard lock(mutex_);
+    const std::chrono::microseconds quantum(command.quantum_microseconds);
+    if (runs) {
+      lease_.order = command.order;
+      lease_.quantum = quantum;
+      lease_.backlog = std::chrono::microseconds(command.backlog_microseconds);
+    } else {
+      lease_.yielded_order = command.order;
+      lease_.yield_quantum = quantum;
+    }
+  }
+  wish(runs ? kRun : kYield);
+}
+
 void Commands::listen() {
   ExecutorCommand command;
   while (link_.receive(command) == Link::Received::command) {
     switch (command.type) {
       case ExecutorCommand::Type::run:
-        lease_microseconds_.store(command.lease_microseconds, std::memory_order_relaxed);
-        wish(kRun);
-        break;
       case ExecutorCommand::Type::yield:
-        wish(kYield);
+        note(command);
         break;
       case ExecutorCommand::Type::stop:
         wish(kStop);

@@ -1,5 +1,6 @@
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -31,22 +32,30 @@ class Commands {
   bool pending() const noexcept { return wishes_.load(std::memory_order_relaxed) != 0; }
   /// The wishes since the last call. Reader thread.
   protocol::u32 take() noexcept { return wishes_.exchange(0, std::memory_order_acquire); }
-  /// Of the last run; 0: without limit.
-  protocol::u64 lease_microseconds() const noexcept { return lease_microseconds_.load(std::memory_order_relaxed); }
+  /// The last run, and the order that the last yield ends. Reader thread.
+  struct Lease {
+    protocol::u64 order = 0;
+    std::chrono::microseconds quantum{0};
+    std::chrono::microseconds backlog{0};
+    protocol::u64 yielded_order = 0;
+    std::chrono::microseconds yield_quantum{0};
+  };
+  Lease lease();
   /// The reader thread has obeyed stop.
   void finished();
 
  private:
   void listen();
   void wish(protocol::u32 wish);
+  void note(const protocol::ExecutorCommand& command);
   void wait_for_finish();
 
   Link& link_;
   Signal& signal_;
   std::function<void()> force_;
   std::atomic<protocol::u32> wishes_{0};
-  std::atomic<protocol::u64> lease_microseconds_{0};
   std::mutex mutex_;
+  Lease lease_;
   std::condition_variable changed_;
   bool finished_ = false;
   std::thread thread_;

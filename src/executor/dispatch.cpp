@@ -114,7 +114,9 @@ class CallJob final : public Job {
         tail_(record.tail, record.tail + record.header.tail_bytes),
         line_(std::move(line)) {
     std::memcpy(request_, record.request, sizeof request_);
+    session_.blocking_calls.fetch_add(1, std::memory_order_relaxed);
   }
+  ~CallJob() override { session_.blocking_calls.fetch_sub(1, std::memory_order_release); }
   void run(CurrentContext& current) noexcept override {
     if (session_.ended()) return;
     Invocation in{session_, session_.cuda, current, header_, tail_, index_};
@@ -204,6 +206,8 @@ void dispatch(Session& session, CurrentContext& current, const RingReader::Recor
   Reply reply{};
   CUresult result = CUDA_SUCCESS;
   if (!invoke(in, record.request, reply, result)) return;
+  if (session.backlog.on() && in.touched && !session.captures.any())
+    session.backlog.submitted(record.header.context, *in.touched, Backlog::Clock::now());
   if (result == CUDA_SUCCESS && in.wait_event.native != nullptr) {
     session.parking.park({in.wait_event, in.wait_pooled, in.answer(), record.index, std::move(line)});
     return;

@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <span>
 
 #include "executor/session.hpp"
@@ -23,6 +24,8 @@ struct Invocation {
   bool wait_pooled = true;
   /// Set by the handler: it keeps the answer and gives it by itself.
   bool deferred = false;
+  /// The stream that the handler asked for last.
+  std::optional<CUstream> touched{};
 
   bool has_slot() const noexcept { return header.slot != VGPU_NO_SLOT; }
   Answer answer() const noexcept { return {header.slot, header.ticket}; }
@@ -31,9 +34,11 @@ struct Invocation {
   CUresult violate(vgpu_end_reason reason, std::string_view what);
 
   /// False: the handle names no stream. 0 is the legacy default stream.
-  bool stream(protocol::StreamHandle handle, CUstream& native) const noexcept {
+  bool stream(protocol::StreamHandle handle, CUstream& native) noexcept {
     native = handle.value == 0 ? nullptr : session.handles.find<CUstream>(handle);
-    return handle.value == 0 || native != nullptr;
+    const bool found = handle.value == 0 || native != nullptr;
+    if (found) touched = native;
+    return found;
   }
 
   /// Records an event of our own behind the work on the stream; the slot is answered when it is done.

@@ -23,8 +23,10 @@ void HostFunctions::run(const Due& due) {
   if (ended_) return;
   bool finished = false;
   due_.push_back({due, &finished});
+  waiting_.fetch_add(1, std::memory_order_release);
   changed_.notify_all();
   changed_.wait(lock, [&] { return ended_ || finished; });
+  waiting_.fetch_sub(1, std::memory_order_release);
 }
 
 bool HostFunctions::admit() noexcept {

@@ -43,6 +43,8 @@ class HostFunctions {
   /// A thread of the guest takes what is due, from now on; the first is `first`'s answer. False: one does so already,
   /// or no thread can be had. Reader thread.
   bool serve(Answer first);
+  /// True while a stream waits for a function. Any thread.
+  bool busy() const noexcept { return waiting_.load(std::memory_order_acquire) != 0; }
   /// Lets everybody go, now and later. Any thread.
   void end();
 
@@ -65,6 +67,7 @@ class HostFunctions {
   std::condition_variable changed_;
   std::deque<Item> due_;
   std::atomic<protocol::u32> admitted_{0};  ///< whose end was not told
+  std::atomic<protocol::u32> waiting_{0};
   std::atomic<bool> ended_{false};
   std::thread thread_;
 };

@@ -221,6 +221,7 @@ CUresult NodeParameters::read_operations(Invocation& in) {
     std::memcpy(&from, bytes_.data() + sizeof node + i * sizeof from, sizeof from);
     if (!convert(from, operations_.emplace_back())) return CUDA_ERROR_INVALID_VALUE;
   }
+  in.session.waits_on_memory.store(true, std::memory_order_relaxed);
   native_.memOp.count = node.count;
   native_.memOp.paramArray = operations_.data();
   native_.memOp.flags = node.flags;

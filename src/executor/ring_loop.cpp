@@ -21,23 +21,13 @@ constexpr unsigned kBatch = 64;
 constexpr auto kReadRestFor = 1s;
 /// A drain shorter than this had nothing to wait for: the GPU was idle before it began.
 constexpr auto kNoDrain = 100us;
+u64 nanoseconds(std::chrono::steady_clock::duration time) {
+  return static_cast<u64>(std::chrono::nanoseconds(time).count());
+}
 
-/// Waits for all work of some contexts on a worker thread.
-class DrainJob final : public Job {
- public:
-  DrainJob(Session& session, std::vector<u32> contexts) : session_(session), contexts_(std::move(contexts)) {}
-  void run(CurrentContext& current) noexcept override {
-    for (u32 index : contexts_) {
-      if (session_.contexts.find(index) == nullptr || current.set(index) != CUDA_SUCCESS) continue;
-      const CUresult result = session_.synchronize();
-      if (result != CUDA_SUCCESS) session_.note_fault(result, "cuCtxSynchronize");
-    }
-  }
-
- private:
-  Session& session_;
-  std::vector<u32> contexts_;
-};
+/// A lease that should end is given back after this even if streams wait for what the guest does: that may take as long
+/// as it likes, and may need records read that are still in the ring. What runs on behind it is bounded by the backlog.
+constexpr auto kGuestGrace = 2ms;
 
 }  // namespace
 
@@ -47,25 +37,28 @@ RingLoop::RingLoop(Session& session, Commands& commands, std::chrono::microsecon
       spin_(spin),
       control_(session.region.control()),
       reader_(control_, session.region.ring()),
-      current_(session.cuda, session.contexts) {}
+      current_(session.cuda, session.contexts),
+      drain_(session) {}
 
 void RingLoop::run() {
   for (;;) {
     const std::uint32_t seen = session_.signal.look();
     if (session_.ended()) return;
     if (commands_.pending() && !obey(commands_.take())) return;
-    if (may_read() && read()) continue;
-    if (!session_.parking.empty()) {
+    const bool throttled = may_read() && is_throttled();
+    if (may_read() && !throttled && read()) continue;
+    if (throttled || !session_.parking.empty()) {
       poll_parked();
       pause_.step();
       continue;
     }
-    note_empty();
+    if (lease_.held()) lease_.note_empty(Clock::now());
     if (may_read() && (spin() || !announce_sleep())) continue;
-    if (leased_) try_to_finish();
-    session_.signal.sleep(seen);
+    if (lease_.held()) try_to_finish();
+    session_.signal.sleep(seen, longest_sleep());
+    lease_.check(Clock::now());
     // The guest's doorbell comes by way of the daemon; woken by something else, we need not wait for it.
-    if (asleep_ && leased_ && reader_.pending()) wake_up();
+    if (asleep_ && lease_.held() && reader_.pending()) wake_up();
   }
 }
 
@@ -78,23 +71,21 @@ bool RingLoop::obey(u32 wishes) {
     read_rest();
     return false;
   }
+  const Commands::Lease told = commands_.lease();
+  const Clock::time_point now = Clock::now();
   if ((wishes & Commands::kRun) != 0) {
-    if (!leased_) {
-      leased_ = true;
-      yielding_ = false;
-      lease_start_ = Clock::now();
-      empty_time_ = {};
-      empty_ = false;
-      const u64 limit = commands_.lease_microseconds();
-      lease_end_ = limit != 0 ? lease_start_ + std::chrono::microseconds(limit) : Clock::time_point::max();
-    }
+    lease_.run(told.order, told.quantum, now);
+    session_.backlog.bound(told.backlog);
     wake_up();
   }
-  if ((wishes & Commands::kYield) != 0 && leased_) yielding_ = true;
+  if ((wishes & Commands::kYield) != 0) lease_.yield(told.yielded_order, told.yield_quantum, now);
+  lease_.check(now);
   return true;
 }
 
-bool RingLoop::may_read() const noexcept { return leased_ && !asleep_ && !yielding_; }
+bool RingLoop::may_read() const noexcept { return lease_.held() && !asleep_ && !lease_.ending(); }
+
+bool RingLoop::is_throttled() { return session_.backlog.on() && session_.backlog.full(current_, Clock::now()); }
 
 bool RingLoop::read() {
   for (unsigned i = 0; i < kBatch; ++i) {
@@ -112,9 +103,9 @@ bool RingLoop::read() {
     reader_.consume(record_);
     if (session_.ended()) return true;
     if (!session_.parking.empty()) poll_parked();
-    if (commands_.pending()) return true;
+    if (commands_.pending() || is_throttled()) return true;
   }
-  if (lease_end_ != Clock::time_point::max() && Clock::now() >= lease_end_) yielding_ = true;
+  if (lease_.limited()) lease_.check(Clock::now());
   return true;
 }
 
@@ -148,7 +139,7 @@ void RingLoop::poll_parked() {
   if (now - last_poll_ < kPollEvery) return;
   last_poll_ = now;
   session_.parking.poll(current_);
-  if (now >= lease_end_) yielding_ = true;
+  lease_.check(now);
 }
 
 bool RingLoop::spin() {
@@ -158,8 +149,8 @@ bool RingLoop::spin() {
     pause_.step();
     if (i % 16 != 0) continue;
     const Clock::time_point now = Clock::now();
-    if (now >= lease_end_) yielding_ = true;
-    if (now >= end || yielding_) return false;
+    lease_.check(now);
+    if (now >= end || lease_.ending()) return false;
   }
 }
 
@@ -167,7 +158,7 @@ bool RingLoop::announce_sleep() {
   shared(control_->executor_sleeping).store(1, std::memory_order_relaxed);
   // The guest publishes, fences and looks at executor_sleeping: one of the two sees the other's store.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (reader_.pending() && !yielding_) {
+  if (reader_.pending() && !lease_.ending()) {
     shared(control_->executor_sleeping).store(0, std::memory_order_relaxed);
     return false;
   }
@@ -181,39 +172,43 @@ void RingLoop::wake_up() {
   shared(control_->executor_sleeping).store(0, std::memory_order_relaxed);
 }
 
+std::int64_t RingLoop::longest_sleep() const noexcept {
+  // Nobody wakes us when the grace is over.
+  if (!lease_.held() || !session_.waits_for_guest()) return -1;
+  return std::chrono::microseconds(kGuestGrace).count();
+}
+
+bool RingLoop::is_held_up() const {
+  return lease_.ending() && session_.waits_for_guest() && Clock::now() - lease_.ending_since() >= kGuestGrace;
+}
+
 void RingLoop::try_to_finish() {
-  // Jobs end with a signal, upon which we come here again.
-  if (session_.workers.outstanding() != 0) return;
-  std::vector<u32> dirty = session_.contexts.take_dirty();
-  if (!dirty.empty()) {
-    drain_start_ = Clock::now();
-    session_.workers.post(std::make_unique<DrainJob>(session_, std::move(dirty)));
-    return;
+  if (!is_held_up()) {
+    // Calls and drains end with a signal, upon which we come here again.
+    if (session_.blocking_calls.load(std::memory_order_acquire) != 0 || drain_.under_way()) return;
+    if (std::vector<u32> dirty = session_.contexts.take_dirty(); !dirty.empty()) {
+      drain_start_ = Clock::now();
+      drain_.begin(std::move(dirty));
+      return;
+    }
+    session_.backlog.clear();
   }
   if (!asleep_) announce_sleep();
   const Clock::time_point now = Clock::now();
-  if (empty_ && (drain_start_ < empty_since_ || now - drain_start_ < kNoDrain)) empty_time_ += now - empty_since_;
+  if (lease_.empty() && (drain_start_ < lease_.empty_since() || now - drain_start_ < kNoDrain))
+    lease_.note_idle_until(now);
+  const Lease::Use use = lease_.end(now);
   ExecutorEvent event;
   event.type = ExecutorEvent::Type::idle;
-  const auto busy = std::chrono::duration_cast<std::chrono::nanoseconds>(now - lease_start_ - empty_time_).count();
-  event.busy_nanoseconds = busy > 0 ? static_cast<u64>(busy) : 0;
-  if (reader_.pending()) set_text(event, "pending");
-  leased_ = false;
-  yielding_ = false;
-  lease_end_ = Clock::time_point::max();
+  event.order = lease_.order();
+  event.pending = reader_.pending() ? 1 : 0;
+  event.busy_nanoseconds = nanoseconds(use.busy);
+  event.counted_nanoseconds = nanoseconds(use.counted);
   session_.link.send(event);
 }
 
-void RingLoop::note_empty() {
-  if (empty_ || !leased_) return;
-  empty_ = true;
-  empty_since_ = Clock::now();
-}
-
 void RingLoop::note_record() {
-  if (!empty_) return;
-  empty_ = false;
-  empty_time_ += Clock::now() - empty_since_;
+  if (lease_.empty()) lease_.note_idle_until(Clock::now());
 }
 
 }  // namespace vgpu::executor

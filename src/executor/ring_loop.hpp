@@ -3,6 +3,8 @@
 
 #include "executor/commands.hpp"
 #include "executor/dispatch.hpp"
+#include "executor/drain.hpp"
+#include "executor/lease.hpp"
 #include "executor/pause.hpp"
 #include "executor/session.hpp"
 #include "protocol/ring.hpp"
@@ -36,7 +38,12 @@ class RingLoop {
   void wake_up();
   /// Drains the GPU, and gives the lease back when that is done.
   void try_to_finish();
-  void note_empty();
+  /// True if the lease should end, and its drain may wait for what the guest does.
+  bool is_held_up() const;
+  /// True if the GPU has as much to do as the lease allows.
+  bool is_throttled();
+  /// In microseconds; -1: until somebody wakes us.
+  std::int64_t longest_sleep() const noexcept;
   void note_record();
 
   Session& session_;
@@ -48,15 +55,10 @@ class RingLoop {
   CurrentContext current_;
   Pause pause_;
 
-  bool leased_ = false;
-  bool yielding_ = false;
+  Lease lease_;
+  Drain drain_;
   bool asleep_ = false;  ///< the guest was told to ring
-  Clock::time_point lease_start_;
-  Clock::time_point lease_end_ = Clock::time_point::max();
   Clock::time_point last_poll_;
-  bool empty_ = false;  ///< nothing to read and nothing parked since empty_since_
-  Clock::time_point empty_since_;
-  Clock::duration empty_time_{};  ///< of this lease
   Clock::time_point drain_start_;
 };
 

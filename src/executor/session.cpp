@@ -19,6 +19,8 @@ namespace {
 void answer_host_function(Session& session, Answer answer, const HostFunctions::Due& due) {
   const call::vgpuServeHostFunctions::Reply reply{due.id, static_cast<i32>(due.status), due.due};
   session.completions.complete(answer, CUDA_SUCCESS, &reply, wire_bytes<call::vgpuServeHostFunctions::Reply>(), false);
+  // The reader thread may wait for the stream to drain.
+  session.signal.raise();
 }
 
 }  // namespace
@@ -38,6 +40,7 @@ Session::Session(const SessionConfig& session_config, const Driver& driver, Regi
                      region.control()->host_functions_done),
       images(session_config.images_folder, session_config.images_bytes),
       parking(*this),
+      backlog(driver, contexts, parking.events()),
       workers(driver, contexts, [this] { signal.raise(); }),
       named_unsupported_(SessionStats::kMaxNames) {}
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "executor/backlog.hpp"
 #include "executor/captures.hpp"
 #include "executor/completion.hpp"
 #include "executor/contexts.hpp"
@@ -79,7 +80,10 @@ class Session {
   std::mutex extents_mutex;
   std::map<protocol::u64, protocol::u64> extents;  ///< of the arena, registered with the driver: offset and bytes
   Parking parking;                                 ///< reader thread only, but for its events
-  Workers workers;                                 ///< its jobs use all of the above
+  Backlog backlog;
+  std::atomic<unsigned> blocking_calls{0};   ///< on workers, or waiting for one
+  std::atomic<bool> waits_on_memory{false};  ///< there was an operation that waits for a value in memory
+  Workers workers;                           ///< its jobs use all of the above
 
   /// Ends the session: the guest sees reason and CUDA_ERROR_UNKNOWN at each later call, its sleeping threads wake, the
   /// daemon hears of it. Only the first end counts. Any thread.
@@ -90,6 +94,10 @@ class Session {
   void async_failure(CUresult result) noexcept;
   /// Tells the daemon of the first error that the contexts will not recover from. Any thread.
   void note_fault(CUresult result, std::string_view call);
+  /// True if streams may wait for what the guest does: for a function that it runs, for a value that it writes.
+  bool waits_for_guest() const noexcept {
+    return host_functions.busy() || waits_on_memory.load(std::memory_order_relaxed);
+  }
   /// Waits for all work of the current context; beside a capture, which the driver's own cuCtxSynchronize would break,
   /// for that of the streams outside of it. Any thread.
   CUresult synchronize();

@@ -36,6 +36,8 @@ constexpr const char* end_reason_text(vgpu_end_reason reason) noexcept {
       return "limit";
     case VGPU_END_KILLED:
       return "killed";
+    case VGPU_END_WATCHDOG:
+      return "watchdog";
   }
   return "unknown";
 }

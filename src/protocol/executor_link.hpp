@@ -18,11 +18,14 @@ inline constexpr int kInterruptFd = 6;  ///< VM: eventfd that raises the channel
 inline constexpr int kImagesFd = 7;     ///< folder of images that the VM's user had sent; closed where none is kept
 
 /// daemon -> executor
+///
+/// A lease counts from its beginning. One without limit, which then gets a quantum or must yield, counts from that
+/// command's quantum before the command, if it is older: what was used while nobody else wanted it is nobody's loss.
 struct ExecutorCommand {
   enum class Type : u32 {
     start = 1,  ///< first message; answered with ready or failed
-    run = 2,    ///< you hold a lease, and the ring may have records: read it until it is empty
-    yield = 3,  ///< give the lease up: stop reading, drain the GPU, answer with idle
+    run = 2,    ///< you hold a lease on these terms, and the ring may have records: read it until it is empty
+    yield = 3,  ///< give the lease of this order up: stop reading, drain the GPU, answer with idle
     stop = 4,   ///< the guest is gone: read what is still in the ring without waiting for the GPU, then exit
   };
   Type type = Type::start;
@@ -30,9 +33,11 @@ struct ExecutorCommand {
   u32 vm = 0;
   u32 log_calls = 0;  ///< 1: log each call (debug level)
   u64 region_bytes = 0;
-  u32 spin_microseconds = 0;   ///< how long to poll an empty ring before sleeping
-  i32 device = 0;              ///< ordinal of the device to use, as the driver library counts them; -1: all
-  u64 lease_microseconds = 0;  ///< run: give the lease up by yourself after so long; 0: no limit
+  u32 spin_microseconds = 0;     ///< how long to poll an empty ring before sleeping
+  i32 device = 0;                ///< ordinal of the device to use, as the driver library counts them; -1: all
+  u64 order = 0;                 ///< run: its number, ascending; yield: of the last run that it ends
+  u64 quantum_microseconds = 0;  ///< run: give the lease up by yourself when it counts so much; 0: no limit. See below
+  u64 backlog_microseconds = 0;  ///< run: how much unfinished work the GPU may have; 0: any amount
   std::array<char, 32> pool{};
   std::array<char, 256> driver_library{};  ///< path or soname to dlopen: libcuda.so.1 or the software GPU
 
@@ -50,16 +55,18 @@ struct ExecutorEvent {
   enum class Type : u32 {
     ready = 1,   ///< text: the device's name
     failed = 2,  ///< could not start: result and text say why
-    idle = 3,    ///< ring empty and GPU drained (or after yield): the lease is back; busy_nanoseconds of it were used
+    idle = 3,    ///< ring empty and GPU drained (or after yield): the lease is back
     fault = 4,   ///< something that the operator should know and the session survives: a sticky CUDA error, with text
     ended = 5,   ///< the session ended: reason and text say why; the process exits after it
   };
   Type type = Type::ready;
-  u32 reason = 0;  ///< vgpu_end_reason
-  i32 result = 0;  ///< CUresult
-  u32 zero = 0;
-  u64 busy_nanoseconds = 0;
-  std::array<char, 232> text{};
+  u32 reason = 0;               ///< vgpu_end_reason
+  i32 result = 0;               ///< CUresult
+  u32 pending = 0;              ///< idle: 1 if there are records in the ring
+  u64 order = 0;                ///< idle: of the last run that was obeyed
+  u64 busy_nanoseconds = 0;     ///< idle: of the lease, GPU time used
+  u64 counted_nanoseconds = 0;  ///< idle: so much of that counts against the session's share
+  std::array<char, 216> text{};
 };
 
 /// Counters of one session, written by its executor with relaxed stores, read by the daemon at each scrape. Monotone

@@ -148,7 +148,8 @@ enum vgpu_end_reason {
   VGPU_END_EXECUTOR_START = 33, /* the executor could not be started, or found no GPU */
   VGPU_END_GPU_FAULT = 48,
   VGPU_END_LIMIT = 49,
-  VGPU_END_KILLED = 50 /* by the operator */
+  VGPU_END_KILLED = 50,  /* by the operator */
+  VGPU_END_WATCHDOG = 51 /* its work did not end when others wanted the GPU */
 };
 
 /* One multiplication for each eight bytes: each single flipped bit changes the sum, and 2^-32 of all other damage is

@@ -24,6 +24,7 @@ VGPU_HANDLER(cuStreamBatchMemOp) {
     std::memcpy(&operation, in.tail.data() + i * sizeof operation, sizeof operation);
     if (!convert(operation, operations[i])) return CUDA_ERROR_INVALID_VALUE;
   }
+  in.session.waits_on_memory.store(true, std::memory_order_relaxed);
   return in.cuda.cuStreamBatchMemOp_v2(stream, request.count, operations, 0);
 }
 

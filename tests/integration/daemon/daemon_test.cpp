@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr const char* kPools =
-    "[[pool]]\nname = \"A\"\n[[pool]]\nname = \"B\"\nleases = 1\n[[pool]]\nname = \"no-gpu\"\n"
+    "[[pool]]\nname = \"A\"\n[[pool]]\nname = \"B\"\npolicy = \"concurrent\"\n[[pool]]\nname = \"no-gpu\"\n"
     "[[pool]]\nname = \"crash\"\n[[pool]]\nname = \"stubborn\"\n";
 
 std::optional<protocol::Welcome> open(Guest& guest, std::uint32_t vm = protocol::kNoVm, const std::string& pool = "") {

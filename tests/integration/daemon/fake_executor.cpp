@@ -23,9 +23,12 @@ using vgpu::protocol::ExecutorCommand;
 using vgpu::protocol::ExecutorEvent;
 using vgpu::protocol::SessionStats;
 
+std::uint64_t order = 0;  // of the last run
+
 void say(ExecutorEvent::Type type, const char* text, vgpu_end_reason reason = VGPU_END_NONE, int result = 0) {
   ExecutorEvent event;
   event.type = type;
+  event.order = order;
   event.reason = reason;
   event.result = result;
   std::strncpy(event.text.data(), text, event.text.size() - 1);
@@ -82,6 +85,7 @@ int main() {
       return 0;
     }
     if (command.type != ExecutorCommand::Type::run) continue;
+    order = command.order;
     std::atomic_ref(control->executor_sleeping).store(0);
     vgpu::protocol::RingReader::Record record;
     for (;;) {

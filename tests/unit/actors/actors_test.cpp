@@ -53,14 +53,15 @@ TEST_CASE("Each doorbell becomes one run, and is armed again once it was handled
   CHECK(process.count(ExecutorCommand::Type::run) == 3);  // it holds a lease, and is woken nevertheless
 }
 
-TEST_CASE("With one lease the second session runs when the first is idle or gone") {
-  World world(1);
+TEST_CASE("In a fair pool the second session runs when the first is idle or gone") {
+  World world(true);
   const auto first = world.open(1, "A");
   const auto second = world.open(2, "A");
   const auto other_pool = world.open(3, "B");
-  CHECK(world.processes[0]->count(ExecutorCommand::Type::run) == 1);
+  CHECK(world.processes[0]->last_command.quantum_microseconds != 0);
   CHECK(world.processes[1]->count(ExecutorCommand::Type::run) == 0);
   CHECK(world.processes[2]->count(ExecutorCommand::Type::run) == 1);
+  CHECK(world.processes[2]->last_command.quantum_microseconds == 0);
   SECTION("idle") {
     world.processes[0]->say(ExecutorEvent::Type::idle);
     world.run();
@@ -71,6 +72,42 @@ TEST_CASE("With one lease the second session runs when the first is idle or gone
     world.run();
     CHECK(world.processes[1]->count(ExecutorCommand::Type::run) == 1);
   }
+}
+
+TEST_CASE("A session that does not give its lease back when others want it is ended with a time-out") {
+  World world(true);
+  const auto hog = world.open(1, "A");
+  const auto other = world.open(2, "A");
+  FakeProcess& process = *world.processes[0];
+  CHECK(process.last_command.quantum_microseconds == 5000);
+  world.advance(9s);
+  CHECK_FALSE(process.killed);
+  CHECK(world.processes[1]->count(ExecutorCommand::Type::run) == 0);
+  world.advance(1100ms);
+  CHECK(process.killed);
+  CHECK(control_of(*hog->shared).end_reason == VGPU_END_WATCHDOG);
+  CHECK(control_of(*hog->shared).end_result == 702);  // CUDA_ERROR_LAUNCH_TIMEOUT
+  CHECK(world.processes[1]->count(ExecutorCommand::Type::run) == 1);
+  CHECK(control_of(*other->shared).state == VGPU_STATE_OPEN);
+  process.exit("killed by signal 9");
+  world.run();
+  CHECK(world.value("vgpu_faults_total") == 1);
+}
+
+TEST_CASE("A session that gives its lease back late but in time, or has the pool alone, is not ended") {
+  World world(true);
+  const auto first = world.open(1, "A");
+  world.advance(60s);
+  const auto second = world.open(2, "A");
+  world.advance(9s);
+  world.processes[0]->say(ExecutorEvent::Type::idle);
+  world.run();
+  world.advance(5s);
+  world.processes[1]->say(ExecutorEvent::Type::idle);
+  world.run();
+  world.advance(60s);
+  CHECK_FALSE(world.processes[0]->killed);
+  CHECK_FALSE(world.processes[1]->killed);
 }
 
 TEST_CASE("An executor that dies ends its session as a fault, and the guest is woken more than once") {
@@ -210,7 +247,7 @@ TEST_CASE("A second message ends the session") {
 }
 
 TEST_CASE("No more connections than the daemon can carry") {
-  World world(0, 2);
+  World world(false, 2);
   const auto first = world.connect(), second = world.connect(), third = world.connect();
   CHECK(!first->closed);
   CHECK(!second->closed);

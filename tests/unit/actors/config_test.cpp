@@ -7,6 +7,7 @@
 #include "actors/driver_choice.hpp"
 
 using namespace vgpu::daemon;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -35,7 +36,8 @@ TEST_CASE("No file at all gives two pools and the defaults") {
   REQUIRE(config.pools.size() == 2);
   CHECK(config.pools[0].name == "A");
   CHECK(config.pools[1].name == "B");
-  CHECK(config.pools[0].leases == 0);
+  CHECK(config.pools[0].policy == PoolConfig::Policy::fair);
+  CHECK(config.tenant(7) == Tenant{7, 100, Priority::medium});
   CHECK(config.pools[0].gpu.kind == GpuChoice::Kind::automatic);
   CHECK(config.unregistered_pool == "A");
   CHECK(config.allow_unregistered);
@@ -59,17 +61,27 @@ log_file = "/tmp/log"
 [[pool]]
 name = "training"
 gpu = 1
-policy = "fcfs"
-leases = 3
+policy = "fair"
+quantum_microseconds = 2000
+backlog_microseconds = 500
+floor_percent = 10
 [[pool]]
 name = "inference"
+policy = "concurrent"
 [[vm]]
 id = 111
 name = "build-host"
+uuid = "8f6d6d1e-0c2b-4a57-9d3e-6f1f0f9a2b11"
 pool = "inference"
+weight = 300
+priority = "high"
+max_kernel_seconds = 2
 [unregistered]
 allow = false
 pool = "inference"
+weight = 1
+priority = "low"
+max_kernel_seconds = 3
 [executor]
 spin_microseconds = 7
 path = "/opt/vgpu-executor"
@@ -92,10 +104,15 @@ launch_timeout_seconds = 5
   CHECK(config.log_file == "/tmp/log");
   REQUIRE(config.pools.size() == 2);
   CHECK(config.pools[0].gpu == GpuChoice{GpuChoice::Kind::index, 1, {}});
-  CHECK(config.pools[0].leases == 3);
+  CHECK(config.pools[0].policy == PoolConfig::Policy::fair);
+  CHECK(config.pools[0].fair == FairShareTerms{2000us, 500us, 0.1});
+  CHECK(config.pools[1].policy == PoolConfig::Policy::concurrent);
   CHECK(config.pools[1].gpu.kind == GpuChoice::Kind::software);
   REQUIRE(config.vm(111) != nullptr);
   CHECK(config.vm(111)->pool == "inference");
+  CHECK(config.vm(111)->uuid == "8f6d6d1e-0c2b-4a57-9d3e-6f1f0f9a2b11");
+  CHECK(config.tenant(111) == Tenant{111, 300, Priority::high, 2s});
+  CHECK(config.tenant(112) == Tenant{112, 1, Priority::low, 3s});
   CHECK(config.vm(112) == nullptr);
   CHECK(!config.allow_unregistered);
   CHECK(config.unregistered_pool == "inference");
@@ -172,13 +189,17 @@ TEST_CASE("Each mistake is named with its file and line") {
       {"daemon = 1\n", "test.toml:1: ", "[daemon]"},
       {"pool = 1\n", "test.toml:1: ", "[[pool]]"},
       {"pool = [1]\n", "test.toml:1: ", "[[pool]]"},
-      {"[[pool]]\nleases = 1\n", "test.toml:1: ", "needs name"},
+      {"[[pool]]\npolicy = \"fair\"\n", "test.toml:1: ", "needs name"},
       {"[[pool]]\nname = \"a b\"\n", "test.toml:2: ", "1 to 31 letters"},
       {"[[pool]]\nname = \"" + std::string(32, 'x') + "\"\n", "test.toml:2: ", "1 to 31 letters"},
       {"[[pool]]\nname = \"A\"\n[[pool]]\nname = \"A\"\n", "test.toml:4: ", "stands above already"},
-      {"[[pool]]\nname = \"A\"\npolicy = \"fair\"\n", "test.toml:3: ", "\"fcfs\""},
-      {"[[pool]]\nname = \"A\"\nleases = -1\n", "test.toml:3: ", "found -1"},
-      {"[[pool]]\nname = \"A\"\nleases = \"1\"\n", "test.toml:3: ", "found a string"},
+      {"[[pool]]\nname = \"A\"\npolicy = \"fcfs\"\n", "test.toml:3: ", "expected \"fair\""},
+      {"[[pool]]\nname = \"A\"\nquantum_microseconds = -1\n", "test.toml:3: ", "found -1"},
+      {"[[pool]]\nname = \"A\"\nquantum_microseconds = \"1\"\n", "test.toml:3: ", "found a string"},
+      {"[[pool]]\nname = \"A\"\nfloor_percent = 31\n", "test.toml:3: ", "from 0 to 30"},
+      {"[[vm]]\nid = 1\npool = \"A\"\nweight = 0\n", "test.toml:4: ", "from 1 to 1000"},
+      {"[[vm]]\nid = 1\npool = \"A\"\npriority = \"urgent\"\n", "test.toml:4: ", "found \"urgent\""},
+      {"[[vm]]\nid = 1\npool = \"A\"\nuuid = \"8f6d\"\n", "test.toml:4: ", "expected a UUID"},
       {"[[vm]]\npool = \"A\"\n", "test.toml:1: ", "needs id"},
       {"[[vm]]\nid = 1\n", "test.toml:1: ", "needs pool"},
       {"[[vm]]\nid = 1\npool = \"Z\"\n", "test.toml:3: ", "the pools are: A, B"},

@@ -48,7 +48,11 @@ class FakeProcess final : public ExecutorProcess {
  public:
   FakeProcess(const ExecutorSpec& spec_, Handlers handlers_) : spec(spec_), handlers(std::move(handlers_)) {}
   pid_t pid() const noexcept override { return 42; }
-  void send(const ExecutorCommand& command) override { commands.push_back(command.type); }
+  void send(const ExecutorCommand& command) override {
+    commands.push_back(command.type);
+    last_command = command;
+    if (command.type == ExecutorCommand::Type::run) order = command.order;
+  }
   void resume() override { ++resumed; }
   void kill() override { killed = true; }
   void abandon() override {
@@ -59,6 +63,7 @@ class FakeProcess final : public ExecutorProcess {
   void say(ExecutorEvent::Type type, const char* text = "", vgpu_end_reason reason = VGPU_END_NONE, int result = 0) {
     ExecutorEvent event;
     event.type = type;
+    event.order = order;
     event.reason = reason;
     event.result = result;
     std::strncpy(event.text.data(), text, event.text.size() - 1);
@@ -75,6 +80,8 @@ class FakeProcess final : public ExecutorProcess {
   ExecutorSpec spec;
   Handlers handlers;
   std::vector<ExecutorCommand::Type> commands;
+  ExecutorCommand last_command;
+  std::uint64_t order = 0;  ///< of the last run
   int resumed = 0;
   bool killed = false;
 };
@@ -90,7 +97,7 @@ struct World {
   listener_actor listening;
   int stopped = 0;
 
-  explicit World(std::uint32_t leases = 0, std::size_t most_connections = 100) {
+  explicit World(bool fair = false, std::size_t most_connections = 100) {
     config.set("scheduler.policy", caf::atom("testing"));
     actors = std::make_unique<caf::actor_system>(config);
     context->config = std::get<Config>(read_config("[executor]\nregion_size=\"66MiB\"\n", "test"));
@@ -99,7 +106,7 @@ struct World {
     context->metrics = actors->spawn(metrics, store);
     for (const PoolConfig& pool : context->config.pools)
       context->pools[pool.name].scheduler =
-          actors->spawn(pool_scheduler, pool.name, boxed(make_first_come_first_served(leases)));
+          actors->spawn(pool_scheduler, pool.name, boxed(fair ? make_fair_share({}) : make_concurrent()));
     context->start_executor = [this](const ExecutorSpec& spec, ExecutorProcess::Handlers handlers,
                                      std::string& error) -> ExecutorProcessPtr {
       if (!start_error.empty()) {

@@ -72,10 +72,11 @@ class Guest {
   /// The reader thread came back by itself.
   void join() { thread_.join(); }
 
-  void send(ExecutorCommand::Type type, u64 lease_microseconds = 0) {
+  void send(ExecutorCommand::Type type, u64 quantum_microseconds = 0) {
     ExecutorCommand command;
     command.type = type;
-    command.lease_microseconds = lease_microseconds;
+    command.quantum_microseconds = quantum_microseconds;
+    command.backlog_microseconds = backlog_microseconds;
     static_cast<void>(::send(daemon_fd, &command, sizeof command, MSG_NOSIGNAL));
   }
   /// The next event that the daemon gets; nothing if none comes.
@@ -195,6 +196,7 @@ class Guest {
   int region_fd_;
 
  public:
+  u64 backlog_microseconds = 0;  ///< of each lease
   int daemon_fd = -1;
   executor::Region region;
   std::unique_ptr<SessionStats> stats;

@@ -1,0 +1,23 @@
+#pragma once
+#include <string>
+
+#include "actors/config.hpp"
+#include "actors/config_table.hpp"
+
+/// The parts of the configuration that have a file of their own. Each notes its mistakes and goes on.
+namespace vgpu::daemon {
+
+/// What a GPU may be called.
+std::string gpu_help();
+/// The key `gpu`; nothing if there is none, or a wrong one.
+std::optional<GpuChoice> read_gpu(TableReader& reader);
+
+/// [[pool]]: pools that name no GPU get `gpu`; with `forced` all get that.
+void read_pools(MistakeList& mistakes, const toml::table& root, const GpuChoice& gpu,
+                const std::optional<GpuChoice>& forced, Config& config);
+/// [[vm]] and [unregistered]. The pools are read already.
+void read_vms(MistakeList& mistakes, const toml::table& root, Config& config);
+/// [software_gpu].
+SoftwareGpuConfig read_software_gpu(MistakeList& mistakes, const toml::table& table);
+
+}  // namespace vgpu::daemon
