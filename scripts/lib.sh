@@ -8,7 +8,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 packages=(
   cmake ninja-build g++ pkg-config python3
   libcaf-dev libasio-dev prometheus-cpp-dev catch2 libzstd-dev liblz4-dev
-  libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev
+  libtomlplusplus-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
 )
 # Free space, in MiB, that a build of one preset with its CUDA programs takes.
 needed_mib=3000

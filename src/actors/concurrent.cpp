@@ -31,6 +31,7 @@ class Concurrent final : public LeasePolicy {
   }
 
   void changed(const Tenant&) override {}
+  void set_terms(const FairShareTerms&) override {}
 
   std::vector<LeaseOrder> next_orders() override { return std::exchange(due_, {}); }
 

@@ -71,7 +71,7 @@ class Reader {
   void read_daemon(const toml::table* table) {
     static const toml::table kNone;
     TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[daemon]",
-                       {"socket", "socket_mode", "metrics", "log_level", "log_file"});
+                       {"socket", "socket_mode", "metrics", "log_level", "log_file", "state"});
     config_.socket_mode = ::getuid() == 0 ? 0660 : 0600;
     if (const auto socket = reader.text("socket")) {
       config_.socket = *socket;
@@ -102,6 +102,14 @@ class Reader {
       config_.log_file = *file;
       if (config_.log_file.is_relative())
         reader.mistake("log_file", "expected an absolute path, found \"" + *file + "\"");
+    }
+    // What a service manager gives its service.
+    const char* given = std::getenv("STATE_DIRECTORY");
+    if (given != nullptr) config_.state = given;
+    if (const auto state = reader.text("state")) {
+      config_.state = *state == "off" ? "" : *state;
+      if (!config_.state.empty() && config_.state.is_relative())
+        reader.mistake("state", "expected an absolute path or \"off\", found \"" + *state + "\"");
     }
   }
 

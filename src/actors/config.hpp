@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -82,6 +83,8 @@ struct Config {
   std::optional<Endpoint> metrics = Endpoint{"127.0.0.1", 9745};  ///< nothing: switched off
   log::Level log_level = log::Level::info;
   std::filesystem::path log_file;  ///< empty: stderr
+  /// What outlives the daemon lies there: accounts; empty: nothing does.
+  std::filesystem::path state;
   SoftwareGpuConfig software_gpu;
   std::vector<PoolConfig> pools;
   std::vector<VmConfig> vms;
@@ -99,6 +102,8 @@ struct Config {
   /// What the VM was given, be it listed or not.
   Tenant tenant(std::uint32_t vm) const noexcept;
 };
+
+using ConfigPtr = std::shared_ptr<const Config>;
 
 /// What the command line sets; it wins over the file.
 struct Overrides {

@@ -37,6 +37,7 @@ void finish_if_done(Self self) {
   ConnectionState& state = self->state;
   if (state.executor != nullptr || state.wakes_left != 0) return;
   if (state.counted) self->send(state.context->metrics, closed_atom_v, state.record, state.ending);
+  if (std::exchange(state.is_member, false)) state.context->membership.leave(state.identity.vm);
   self->quit();
   if (!state.greeted) return;
   const auto lasted = std::chrono::steady_clock::now() - state.begin;
@@ -98,11 +99,16 @@ void end_session(Self self, Ending ending) {
 void open_session(Self self, const protocol::Hello& hello) {
   ConnectionState& state = self->state;
   const Context& context = *state.context;
+  const ConfigPtr config = context.config();
+  if (state.identity.registered) {
+    state.identity.pool = context.membership.enter(state.identity.vm, state.identity.pool);
+    state.is_member = true;
+  }
   const Pool& pool = context.pools.at(state.identity.pool);
   const std::uint32_t session = ++context.sessions;
   const std::uint64_t features = (VGPU_FEATURE_ARENA | VGPU_FEATURE_HOST_FUNCTIONS) & hello.features;
   std::string error;
-  state.memory = state.socket->make_memory(context.config.region_bytes, session, state.identity.vm, features, error);
+  state.memory = state.socket->make_memory(config->region_bytes, session, state.identity.vm, features, error);
   if (state.memory == nullptr) return end_session(self, ending_of(ErrorCode::no_memory, error));
   state.record = std::make_shared<SessionRecord>();
   state.record->session = session;
@@ -116,14 +122,14 @@ void open_session(Self self, const protocol::Hello& hello) {
   spec.pool = state.identity.pool;
   spec.driver = pool.driver;
   spec.program = context.executor_program;
-  spec.spin_microseconds = context.config.spin_microseconds;
+  spec.spin_microseconds = config->spin_microseconds;
   spec.log_calls = log::enabled(log::Level::debug);
   spec.memory = state.memory;
   if (context.images != nullptr) {
     UniqueFd folder = context.images->open(state.identity.vm, state.memory->vm() != nullptr, state.socket->peer().uid);
     if (folder) {
       spec.images = std::make_shared<const UniqueFd>(std::move(folder));
-      spec.images_bytes = context.config.images_bytes;
+      spec.images_bytes = config->images_bytes;
     }
   }
   state.phase = Phase::opening;
@@ -140,14 +146,13 @@ void handle_message(Self self, const Bytes& message) {
     return end_session(self, ending_of(refusal->code, refusal->detail));
   const auto& hello = std::get<protocol::Hello>(checked);
   if (hello.process[0] != '\0') state.process = hello.process.data();
-  if (auto known = state.socket->identity()) {
-    state.identity = *std::move(known);
-  } else {
-    const auto identified = identify(state.context->config, state.socket->peer(), state.context->own_uid, hello);
-    if (const auto* refusal = std::get_if<Refusal>(&identified))
-      return end_session(self, ending_of(refusal->code, refusal->detail));
-    state.identity = std::get<Identity>(identified);
-  }
+  const ConfigPtr config = state.context->config();
+  const auto known = state.socket->identity();
+  const auto identified =
+      known ? identify_again(*config, *known) : identify(*config, state.socket->peer(), state.context->own_uid, hello);
+  if (const auto* refusal = std::get_if<Refusal>(&identified))
+    return end_session(self, ending_of(refusal->code, refusal->detail));
+  state.identity = std::get<Identity>(identified);
   state.greeted = true;
   log::info("connection opened", {{"pid", state.socket->peer().pid},
                                   {"uid", state.socket->peer().uid},
@@ -166,8 +171,8 @@ void handle_ready(Self self, const std::string& device) {
   state.counted = true;
   self->send(state.context->metrics, opened_atom_v, state.record);
   const auto& scheduler = state.context->pools.at(state.identity.pool).scheduler;
-  self->send(scheduler, opened_atom_v, state.record->session, state.executor,
-             state.context->config.tenant(state.identity.vm));
+  self->send(scheduler, opened_atom_v, state.record, state.executor,
+             state.context->config()->tenant(state.identity.vm));
   // The first call comes within microseconds; the lease is there before it.
   self->send(scheduler, doorbell_atom_v, state.record->session);
   protocol::Welcome welcome;
@@ -217,6 +222,7 @@ void start_socket(Self self) {
 }  // namespace
 
 ConnectionState::~ConnectionState() {
+  if (is_member) context->membership.leave(identity.vm);
   if (phase == Phase::ending) return;
   if (memory != nullptr) memory->end(VGPU_END_EXECUTOR_DIED, kCudaErrorUnknown);
   if (socket != nullptr) socket->close();

@@ -10,6 +10,7 @@
 #include "actors/driver_choice.hpp"
 #include "actors/image_folders.hpp"
 #include "actors/interfaces.hpp"
+#include "actors/pool_membership.hpp"
 #include "actors/ports.hpp"
 
 namespace vgpu::daemon {
@@ -27,9 +28,12 @@ struct Pool {
   pool_scheduler_actor scheduler;
 };
 
-/// What the actors share. Made once before the first connection, then only read (but for the counter).
+/// What the actors share. Made once before the first connection, then only read, but for what is said to change.
 struct Context {
-  Config config;
+  /// The configuration as it is now: a reload puts another one in its place. Any thread.
+  ConfigPtr config() const { return config_.load(); }
+  void set_config(Config config) { config_.store(std::make_shared<const Config>(std::move(config))); }
+
   Deadlines deadlines;
   std::filesystem::path executor_program;
   uid_t own_uid = 0;
@@ -37,8 +41,12 @@ struct Context {
   std::map<std::string, Pool> pools;
   metrics_actor metrics;
   StartExecutor start_executor;
-  std::unique_ptr<ImageFolders> images;            ///< null: none are kept
+  std::unique_ptr<ImageFolders> images;  ///< null: none are kept
+  mutable PoolMembership membership;
   mutable std::atomic<std::uint32_t> sessions{0};  ///< the number of the last session
+
+ private:
+  std::atomic<ConfigPtr> config_;
 };
 using ContextPtr = std::shared_ptr<const Context>;
 

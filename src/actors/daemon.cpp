@@ -16,7 +16,9 @@
 #include <thread>
 
 #include "actors/acceptor.hpp"
+#include "actors/accounting.hpp"
 #include "actors/build_info.hpp"
+#include "actors/config_change.hpp"
 #include "actors/context.hpp"
 #include "actors/executor_process.hpp"
 #include "actors/guest_socket.hpp"
@@ -88,8 +90,14 @@ std::unique_ptr<LeasePolicy> make_policy(const PoolConfig& pool) {
 
 class Daemon {
  public:
-  explicit Daemon(const Config& config)
-      : config_(config), io_(1), signals_(io_, SIGTERM, SIGINT), watchdog_(io_), context_(std::make_shared<Context>()) {
+  Daemon(const Config& config, ReadConfig read_again)
+      : config_(config),
+        read_again_(std::move(read_again)),
+        io_(1),
+        signals_(io_, SIGTERM, SIGINT),
+        reload_signal_(io_, SIGHUP),
+        watchdog_(io_),
+        context_(std::make_shared<Context>()) {
     // `sharing` costs no wake-ups while idle, and one message hop about a microsecond.
     actors_config_.set("scheduler.policy", caf::atom("sharing"));
     actors_config_.set("scheduler.max-threads", std::clamp<size_t>(std::thread::hardware_concurrency(), 2, 4));
@@ -105,6 +113,7 @@ class Daemon {
     signals.async_wait([this](const asio::error_code& failure, int signal) {
       if (!failure) begin_stop(signal);
     });
+    wait_for_reload();
     Acceptor guests(io_, socket_->fd(), [this](UniqueFd connection) {
       if (auto socket = make_guest_socket(io_, std::move(connection)))
         caf::anon_send(listener_, accepted_atom_v, std::move(socket));
@@ -122,7 +131,7 @@ class Daemon {
  private:
   /// What can fail, in the order in which it is undone.
   bool prepare(std::string& error) {
-    context_->config = config_;
+    context_->set_config(config_);
     context_->own_uid = ::getuid();
     context_->most_connections = most_connections();
     context_->executor_program = find_executor(config_, error);
@@ -148,6 +157,10 @@ class Daemon {
       context_->images = ImageFolders::make(config_.images, error);
       if (context_->images == nullptr) return false;
     }
+    if (!config_.state.empty()) {
+      accounting_ = Accounting::open(config_.state / "accounting", std::chrono::system_clock::now(), error);
+      if (accounting_ == nullptr) return false;
+    }
     store_ = std::make_shared<MetricsStore>();
     for (const PoolConfig& pool : config_.pools) store_->declare(0, pool.name);
     for (const VmConfig& vm : config_.vms) store_->declare(vm.id, vm.pool);
@@ -159,7 +172,7 @@ class Daemon {
   }
 
   void spawn_actors(caf::actor_system& actors) {
-    context_->metrics = actors.spawn(metrics, store_);
+    context_->metrics = actors.spawn(metrics, store_, accounting_);
     for (const PoolConfig& pool : config_.pools)
       context_->pools[pool.name].scheduler = actors.spawn(pool_scheduler, pool.name, boxed(make_policy(pool)));
     context_->start_executor = [this](const ExecutorSpec& spec, ExecutorProcess::Handlers handlers,
@@ -187,12 +200,44 @@ class Daemon {
         {{"version", kVersion},
          {"socket", config_.socket.string()},
          {"qemu_socket", config_.qemu_socket.string()},
+         {"state", config_.state.empty() ? "none" : config_.state.string()},
          {"metrics", server_ == nullptr ? "off" : config_.metrics->address + ":" + std::to_string(server_->port())},
          {"pid", ::getpid()},
          {"most_connections", context_->most_connections}});
   }
 
+  void wait_for_reload() {
+    reload_signal_.async_wait([this](const asio::error_code& failure, int) {
+      if (failure) return;
+      reload();
+      wait_for_reload();
+    });
+  }
+
+  /// All of the new configuration, or nothing of it. Sessions go on.
+  void reload() {
+    const auto read = read_again_();
+    if (const auto* mistakes = std::get_if<Mistakes>(&read)) {
+      for (const std::string& mistake : *mistakes)
+        log::error("the configuration is not reloaded: it has a mistake", {{"mistake", mistake}});
+      return;
+    }
+    const Config& wanted = std::get<Config>(read);
+    if (const std::vector<std::string> fixed = needs_restart(*context_->config(), wanted); !fixed.empty()) {
+      for (const std::string& what : fixed)
+        log::error("the configuration is not reloaded: it has a change that needs a restart", {{"changed", what}});
+      return;
+    }
+    context_->set_config(wanted);
+    log::setup(wanted.log_level);
+    for (const VmConfig& vm : wanted.vms) store_->declare(vm.id, vm.pool);
+    for (const auto& [name, pool] : context_->pools) caf::anon_send(pool.scheduler, changed_atom_v, context_->config());
+    log::info("the configuration was reloaded", {{"pools", wanted.pools.size()}, {"vms", wanted.vms.size()}});
+  }
+
   void begin_stop(int signal) {
+    asio::error_code ignored;
+    reload_signal_.cancel(ignored);
     log::info("vgpud stops", {{"signal", ::strsignal(signal)}});
     for (Acceptor* acceptor : acceptors_) acceptor->close();
     caf::anon_send(listener_, stop_atom_v);
@@ -225,15 +270,18 @@ class Daemon {
     return 0;
   }
 
-  const Config& config_;
+  const Config& config_;  ///< that the daemon was started with
+  const ReadConfig read_again_;
   caf::actor_system_config actors_config_;
   asio::io_context io_;
   asio::signal_set signals_;
+  asio::signal_set reload_signal_;
   asio::steady_timer watchdog_;
   std::unique_ptr<SocketFile> socket_;
   std::unique_ptr<SocketFile> qemu_socket_;
   std::unique_ptr<IvshmemServers> ivshmem_;
   std::shared_ptr<MetricsStore> store_;
+  std::shared_ptr<Accounting> accounting_;
   std::unique_ptr<MetricsServer> server_;
   std::shared_ptr<Context> context_;
   listener_actor listener_;
@@ -243,13 +291,13 @@ class Daemon {
 
 }  // namespace
 
-int run_daemon(const Config& config) {
+int run_daemon(const Config& config, ReadConfig read_again) {
   log::setup(config.log_level);
   ::signal(SIGPIPE, SIG_IGN);
   fill_standard_descriptors();
   std::string error;
   if (!redirect_log(config.log_file, error)) return fail(error);
-  return Daemon(config).run();
+  return Daemon(config, std::move(read_again)).run();
 }
 
 }  // namespace vgpu::daemon

@@ -87,6 +87,8 @@ class FairShare final : public LeasePolicy {
     news_ = true;
   }
 
+  void set_terms(const FairShareTerms& terms) override { terms_ = terms; }
+
   std::vector<LeaseOrder> next_orders() override {
     std::vector<LeaseOrder> orders;
     if (!std::exchange(news_, false)) return orders;
@@ -203,7 +205,9 @@ class FairShare final : public LeasePolicy {
       orders.push_back({LeaseOrder::Kind::yield, holder.session, holder.last_run, terms_.quantum, {}});
       return;
     }
-    const microseconds quantum = anybody_waits() || holder.quantum.count() != 0 ? terms_.quantum : microseconds(0);
+    const microseconds quantum = holder.quantum.count() != 0 ? holder.quantum
+                                 : anybody_waits()           ? terms_.quantum
+                                                             : microseconds(0);
     const microseconds backlog = sessions_.size() > 1 ? terms_.backlog : microseconds(0);
     if (!begins && !std::exchange(holder.rung, false) && quantum == holder.quantum && backlog == holder.backlog) return;
     holder.quantum = quantum;
@@ -213,7 +217,7 @@ class FairShare final : public LeasePolicy {
     orders.push_back({LeaseOrder::Kind::run, holder.session, orders_, quantum, backlog});
   }
 
-  const FairShareTerms terms_;
+  FairShareTerms terms_;
   std::uint64_t orders_ = 0;
   std::map<SessionId, Session> sessions_;
   std::map<std::uint32_t, Vm> vms_;

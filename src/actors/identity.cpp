@@ -50,4 +50,16 @@ std::variant<Identity, Refusal> identify(const Config& config, const Peer& peer,
   return identity;
 }
 
+std::variant<Identity, Refusal> identify_again(const Config& config, const Identity& known) {
+  Identity identity = known;
+  if (const VmConfig* vm = config.vm(known.vm)) {
+    identity.pool = vm->pool;
+    identity.registered = true;
+    return identity;
+  }
+  if (!config.allow_unregistered) return Refusal{ErrorCode::unregistered, "VM " + std::to_string(known.vm)};
+  identity.registered = false;
+  return identity;
+}
+
 }  // namespace vgpu::daemon

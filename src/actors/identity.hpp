@@ -41,5 +41,7 @@ struct Identity {
 /// [unregistered] and may name their pool.
 std::variant<Identity, Refusal> identify(const Config& config, const Peer& peer, uid_t own_uid,
                                          const protocol::Hello& hello);
+/// For a VM that was identified before, whose configuration may have changed since.
+std::variant<Identity, Refusal> identify_again(const Config& config, const Identity& known);
 
 }  // namespace vgpu::daemon

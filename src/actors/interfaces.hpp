@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/config.hpp"
 #include "actors/errors.hpp"
 #include "actors/lease_policy.hpp"
 #include "actors/metrics_store.hpp"
@@ -35,6 +36,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::GuestSocketPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::VmLinkPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::VmOfferPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::SessionRecordPtr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::ConfigPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::Tenant)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::LeaseOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::LeaseReturn)
@@ -63,6 +65,7 @@ CAF_ADD_ATOM(vgpu, vgpu::daemon, idle_atom, "idle")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, opened_atom, "opened")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, closed_atom, "closed")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, refused_atom, "refused")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, tick_atom, "tick")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, changed_atom, "changed")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, overrun_atom, "overrun")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, stop_atom, "stop")
@@ -140,15 +143,15 @@ using vm_connection_actor = Interface<
 /// Gives the leases of one pool: see pool_scheduler.hpp.
 using pool_scheduler_actor = Interface<
     // Connection: a session of this tenant opened; leases go to this executor.
-    caf::result<void>(opened_atom, std::uint32_t, executor_actor, Tenant),
+    caf::result<void>(opened_atom, SessionRecordPtr, executor_actor, Tenant),
     // Connection: the session's doorbell rang.
     caf::result<void>(doorbell_atom, std::uint32_t),
     // Executor: the session gave its lease back.
     caf::result<void>(idle_atom, LeaseReturn),
     // Clock: by now the session should have given back the lease that it held when this order was made.
     caf::result<void>(overdue_atom, std::uint32_t, std::uint64_t),
-    // Daemon: a VM has other terms from now on.
-    caf::result<void>(changed_atom, Tenant),
+    // Daemon: this is the configuration from now on.
+    caf::result<void>(changed_atom, ConfigPtr),
     // Connection or executor: the session ended.
     caf::result<void>(closed_atom, std::uint32_t),
     // Daemon: end.
@@ -167,6 +170,8 @@ using metrics_actor = Interface<
     caf::result<void>(closed_atom, std::uint32_t, std::string),
     // Connection: nobody got a session, for this reason.
     caf::result<void>(refused_atom, std::uint32_t),
+    // Clock: time to sample what sessions hold.
+    caf::result<void>(tick_atom),
     // Daemon: end.
     caf::result<void>(stop_atom)>;
 

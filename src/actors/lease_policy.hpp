@@ -1,6 +1,7 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -45,6 +46,14 @@ struct LeaseReturn {
   bool pending = false;              ///< there were records in its ring
 };
 
+/// Of a pool whose policy is fair share.
+struct FairShareTerms {
+  std::chrono::microseconds quantum{5'000};
+  std::chrono::microseconds backlog{1'000};
+  double floor = 0.05;  ///< 0 to 0.3: part of the GPU's time that a priority gets while higher ones compete with it
+  bool operator==(const FairShareTerms&) const = default;
+};
+
 /// Decides which session of a pool holds a lease. No actor, no clock, no thread: what happened comes in, what to do
 /// comes out. Sessions that were never opened, or are closed, and leases that are over are ignored: late messages about
 /// them are ordinary.
@@ -63,22 +72,18 @@ class LeasePolicy {
   virtual void closed(SessionId session) = 0;
   /// What all sessions of this VM were given has changed.
   virtual void changed(const Tenant& tenant) = 0;
+  /// The pool's terms have changed; they count from the next lease on.
+  virtual void set_terms(const FairShareTerms& terms) = 0;
 
   /// The orders that have become due since the last call.
   virtual std::vector<LeaseOrder> next_orders() = 0;
   /// True if the session has not given back the lease that it held when order `number` was made.
   virtual bool holds_since(SessionId session, std::uint64_t number) const = 0;
+  bool holds(SessionId session) const { return holds_since(session, std::numeric_limits<std::uint64_t>::max()); }
 };
 
 /// Everybody who wants a lease has one, without limit: the GPU's own time slices share it.
 std::unique_ptr<LeasePolicy> make_concurrent();
-
-struct FairShareTerms {
-  std::chrono::microseconds quantum{5'000};
-  std::chrono::microseconds backlog{1'000};
-  double floor = 0.05;  ///< 0 to 0.3: part of the GPU's time that a priority gets while higher ones compete with it
-  bool operator==(const FairShareTerms&) const = default;
-};
 
 /// One lease at a time. Priorities first, but for the floor; within a priority start-time fair queueing of VMs by the
 /// GPU time that they used, in proportion to their weights, and of a VM's sessions alike. A session alone in its pool

@@ -37,8 +37,11 @@ int run(int argc, char** argv) {
 
   std::error_code ignored;
   if (config_file.empty() && std::filesystem::exists(kDefaultConfig, ignored)) config_file = kDefaultConfig;
-  const auto read =
-      config_file.empty() ? read_config("", "the command line", overrides) : read_config_file(config_file, overrides);
+  const ReadConfig read_all = [&] {
+    return config_file.empty() ? read_config("", "the command line", overrides)
+                               : read_config_file(config_file, overrides);
+  };
+  const auto read = read_all();
   if (const auto* mistakes = std::get_if<Mistakes>(&read)) {
     for (const std::string& mistake : *mistakes) std::cerr << mistake << '\n';
     return kWrongConfiguration;
@@ -47,7 +50,7 @@ int run(int argc, char** argv) {
     std::cout << (config_file.empty() ? "the defaults" : config_file) << ": ok\n";
     return 0;
   }
-  return run_daemon(std::get<Config>(read));
+  return run_daemon(std::get<Config>(read), read_all);
 }
 
 }  // namespace

@@ -8,6 +8,11 @@
 namespace vgpu::daemon {
 namespace {
 
+using Self = metrics_actor::stateful_pointer<MetricsState>;
+
+constexpr std::chrono::seconds kTick{1};
+constexpr unsigned kTicksOfInterval = 60;
+
 void log_closed(const SessionRecord& session, const Ending& ending, const Totals& totals) {
   using protocol::SessionStats;
   log::info("session closed", {{"vm", session.vm},
@@ -23,11 +28,33 @@ void log_closed(const SessionRecord& session, const Ending& ending, const Totals
                                {"device_to_device", totals.copied[SessionStats::device_to_device]}});
 }
 
+void write_accounts(Self self) {
+  MetricsState& state = self->state;
+  if (state.accounting == nullptr) return;
+  std::string error;
+  if (!state.accounting->write(state.store->accounts(), std::chrono::system_clock::now(), error))
+    log::error("the accounts cannot be written; they are kept and written later", {{"reason", error}});
+}
+
+void tick(Self self) {
+  MetricsState& state = self->state;
+  const auto now = self->clock().now();
+  state.store->sample(now - std::exchange(state.last_tick, now));
+  if (++state.ticks == kTicksOfInterval) {
+    state.ticks = 0;
+    write_accounts(self);
+  }
+  self->delayed_send(self, kTick, tick_atom_v);
+}
+
 }  // namespace
 
-metrics_actor::behavior_type metrics(metrics_actor::stateful_pointer<MetricsState> self,
-                                     std::shared_ptr<MetricsStore> store) {
+metrics_actor::behavior_type metrics(Self self, std::shared_ptr<MetricsStore> store,
+                                     std::shared_ptr<Accounting> accounting) {
   self->state.store = std::move(store);
+  self->state.accounting = std::move(accounting);
+  self->state.last_tick = self->clock().now();
+  self->delayed_send(self, kTick, tick_atom_v);
   return {
       [self](opened_atom, const SessionRecordPtr& session) { self->state.store->opened(session); },
       [self](closed_atom, const SessionRecordPtr& session, const Ending& ending) {
@@ -39,7 +66,11 @@ metrics_actor::behavior_type metrics(metrics_actor::stateful_pointer<MetricsStat
       [self](opened_atom, std::uint32_t vm, const std::string& pool) { self->state.store->vm_connected(vm, pool); },
       [self](closed_atom, std::uint32_t vm, const std::string& pool) { self->state.store->vm_disconnected(vm, pool); },
       [self](refused_atom, std::uint32_t reason) { self->state.store->refused(static_cast<vgpu_end_reason>(reason)); },
-      [self](stop_atom) { self->quit(); },
+      [self](tick_atom) { tick(self); },
+      [self](stop_atom) {
+        write_accounts(self);
+        self->quit();
+      },
   };
 }
 

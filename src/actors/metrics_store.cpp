@@ -1,6 +1,7 @@
 #include "actors/metrics_store.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "actors/build_info.hpp"
 #include "common/cuda_names.hpp"
@@ -28,12 +29,28 @@ class Family {
     family_.type = type;
   }
   void add(std::vector<ClientMetric::Label> labels, std::uint64_t value) {
+    add(std::move(labels), static_cast<double>(value));
+  }
+  void add(std::vector<ClientMetric::Label> labels, double value) {
     ClientMetric metric;
     metric.label = std::move(labels);
     if (family_.type == MetricType::Counter)
-      metric.counter.value = static_cast<double>(value);
+      metric.counter.value = value;
     else
-      metric.gauge.value = static_cast<double>(value);
+      metric.gauge.value = value;
+    family_.metric.push_back(std::move(metric));
+  }
+  void add(std::vector<ClientMetric::Label> labels, const WaitCounts& waits) {
+    ClientMetric metric;
+    metric.label = std::move(labels);
+    metric.histogram.sample_count = waits.count();
+    metric.histogram.sample_sum = static_cast<double>(waits.nanoseconds) / 1e9;
+    std::uint64_t below = 0;
+    for (std::size_t i = 0; i < waits.buckets.size(); ++i) {
+      below += waits.buckets[i];
+      metric.histogram.bucket.push_back(
+          {below, i < kWaitBounds.size() ? kWaitBounds[i] : std::numeric_limits<double>::infinity()});
+    }
     family_.metric.push_back(std::move(metric));
   }
   MetricFamily take() { return std::move(family_); }
@@ -55,6 +72,9 @@ void Totals::add(const Totals& other) noexcept {
   kernels += other.kernels;
   doorbells += other.doorbells;
   for (std::size_t i = 0; i < copied.size(); ++i) copied[i] += other.copied[i];
+  gpu_nanoseconds += other.gpu_nanoseconds;
+  memory_byte_seconds += other.memory_byte_seconds;
+  waits.add(other.waits);
 }
 
 MetricsStore::Key MetricsStore::key_of(std::uint32_t vm, const std::string& pool) const {
@@ -68,6 +88,8 @@ void MetricsStore::read(Live& live) {
   raise(live.totals.calls, stats.calls_processed);
   raise(live.totals.kernels, stats.kernels_launched);
   raise(live.totals.doorbells, live.record->doorbells);
+  raise(live.totals.gpu_nanoseconds, stats.gpu_nanoseconds);
+  live.totals.waits = live.record->waits.read();
   for (std::size_t i = 0; i < kDirections; ++i) raise(live.totals.copied[i], stats.copied_bytes[i]);
   for (std::size_t i = 0; i < live.calls_by_name.size(); ++i) raise(live.calls_by_name[i], stats.calls_by_name[i]);
   for (std::size_t i = 0; i < live.unsupported.size(); ++i) raise(live.unsupported[i], stats.unsupported_by_name[i]);
@@ -124,6 +146,32 @@ void MetricsStore::vm_disconnected(std::uint32_t vm, const std::string& pool) {
   if (auto& count = vms_[key_of(vm, pool)]; count != 0) --count;
 }
 
+void MetricsStore::sample(std::chrono::nanoseconds since_last) {
+  const std::lock_guard lock(mutex_);
+  const double seconds = std::chrono::duration<double>(since_last).count();
+  for (const auto& [id, live] : live_)
+    live->totals.memory_byte_seconds +=
+        seconds * static_cast<double>(live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed));
+}
+
+std::map<MetricsStore::Key, Totals> MetricsStore::totals() const {
+  std::map<Key, Totals> sums = ended_;
+  for (const auto& [id, live] : live_) {
+    read(*live);
+    sums[key_of(live->record->vm, live->record->pool)].add(live->totals);
+  }
+  return sums;
+}
+
+std::vector<MetricsStore::Account> MetricsStore::accounts() const {
+  const std::lock_guard lock(mutex_);
+  std::map<Key, std::uint64_t> faults;
+  for (const auto& [key, count] : faults_) faults[key.first] += count;
+  std::vector<Account> accounts;
+  for (auto& [key, sum] : totals()) accounts.push_back({key.first, key.second, sum, faults[key]});
+  return accounts;
+}
+
 std::vector<MetricFamily> MetricsStore::Collect() const {
   Family calls("vgpu_calls_processed_total", "CUDA calls that executors have processed.", MetricType::Counter);
   Family by_name("vgpu_calls_by_name_total", "CUDA calls that executors have processed, by name.", MetricType::Counter);
@@ -133,6 +181,9 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
   Family kernels("vgpu_kernels_launched_total", "Kernels that were launched.", MetricType::Counter);
   Family copied("vgpu_copied_bytes_total", "Bytes that copies have moved.", MetricType::Counter);
   Family memory("vgpu_memory_used_bytes", "GPU memory that sessions hold through allocation calls.", MetricType::Gauge);
+  Family gpu("vgpu_gpu_seconds_total", "GPU time that leases used.", MetricType::Counter);
+  Family byte_seconds("vgpu_memory_byte_seconds_total", "GPU memory held, over time.", MetricType::Counter);
+  Family waits("vgpu_lease_wait_seconds", "How long sessions with work waited for a lease.", MetricType::Histogram);
   Family faults("vgpu_faults_total", "Sessions that ended by a fault, and CUDA errors that lasted.",
                 MetricType::Counter);
   Family refused("vgpu_connections_refused_total", "Connections that got no session.", MetricType::Counter);
@@ -141,25 +192,26 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
   Family build("vgpu_build_info", "What this daemon is; the value is always 1.", MetricType::Gauge);
 
   const std::lock_guard lock(mutex_);
-  std::map<Key, Totals> totals = ended_;
   std::map<std::string, PoolTotals> pools = pools_;
   std::array<std::uint64_t, SessionStats::kMaxNames> names = unsupported_;
   std::map<Key, std::pair<std::uint64_t, std::uint64_t>> now;  // sessions, memory
+  const std::map<Key, Totals> sums = totals();                 // reads the live ones
   for (const auto& [id, live] : live_) {
-    read(*live);
     const Key key = key_of(live->record->vm, live->record->pool);
-    totals[key].add(live->totals);
     PoolTotals& pool = pools[live->record->pool];
     for (std::size_t i = 0; i < pool.calls_by_name.size(); ++i) pool.calls_by_name[i] += live->calls_by_name[i];
     for (std::size_t i = 0; i < names.size(); ++i) names[i] += live->unsupported[i];
     ++now[key].first;
     now[key].second += live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
   }
-  for (const auto& [key, sum] : totals) {
+  for (const auto& [key, sum] : sums) {
     const std::vector<ClientMetric::Label> labels{{"vm", vm_text(key.first)}, {"pool", key.second}};
     calls.add(labels, sum.calls);
     doorbells.add(labels, sum.doorbells);
     kernels.add(labels, sum.kernels);
+    gpu.add(labels, static_cast<double>(sum.gpu_nanoseconds) / 1e9);
+    byte_seconds.add(labels, sum.memory_byte_seconds);
+    waits.add(labels, sum.waits);
     sessions.add(labels, now[key].first);
     memory.add(labels, now[key].second);
     for (std::uint32_t i = 0; i < kDirections; ++i) {
@@ -185,11 +237,11 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
   build.add({{"version", kVersion},
              {"cuda_toolkit", kCudaToolkit},
              {"protocol", std::to_string(VGPU_VERSION_MAJOR) + "." + std::to_string(VGPU_VERSION_MINOR)}},
-            1);
+            std::uint64_t{1});
 
   std::vector<MetricFamily> families;
-  for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &faults, &refused,
-                         &unsupported, &build})
+  for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &gpu, &byte_seconds,
+                         &waits, &faults, &refused, &unsupported, &build})
     families.push_back(family->take());
   return families;
 }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "actors/session_memory.hpp"
+#include "actors/wait_histogram.hpp"
 #include "protocol/executor_link.hpp"
 #include "protocol/layout.h"
 
@@ -25,6 +27,7 @@ struct SessionRecord {
   std::string pool;
   std::shared_ptr<const SessionMemory> memory;
   std::atomic<std::uint64_t> doorbells{0};
+  WaitHistogram waits;  ///< for leases
 };
 using SessionRecordPtr = std::shared_ptr<SessionRecord>;
 
@@ -34,6 +37,9 @@ struct Totals {
   std::uint64_t kernels = 0;
   std::uint64_t doorbells = 0;
   std::array<std::uint64_t, protocol::SessionStats::kDirections> copied{};
+  std::uint64_t gpu_nanoseconds = 0;
+  double memory_byte_seconds = 0;
+  WaitCounts waits;
   void add(const Totals& other) noexcept;
 };
 
@@ -55,6 +61,17 @@ class MetricsStore final : public prometheus::Collectable {
 
   std::vector<prometheus::MetricFamily> Collect() const override;
 
+  /// Adds the device memory that each live session holds, times `since_last`, to its sums.
+  void sample(std::chrono::nanoseconds since_last);
+  /// The sums of each VM in each pool, and its faults.
+  struct Account {
+    std::uint32_t vm = 0;
+    std::string pool;
+    Totals totals;
+    std::uint64_t faults = 0;
+  };
+  std::vector<Account> accounts() const;
+
  private:
   static constexpr std::size_t kDirections = protocol::SessionStats::kDirections;
   /// The session's counters as last read. An executor whose memory was damaged could set them back: the highest value
@@ -72,6 +89,8 @@ class MetricsStore final : public prometheus::Collectable {
 
   Key key_of(std::uint32_t vm, const std::string& pool) const;
   static void read(Live& live);
+  /// Of sessions that are over and those that live. Under the lock.
+  std::map<Key, Totals> totals() const;
 
   mutable std::mutex mutex_;
   std::map<Key, Totals> ended_;

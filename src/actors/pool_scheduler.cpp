@@ -9,6 +9,14 @@ namespace {
 
 using Self = pool_scheduler_actor::stateful_pointer<PoolSchedulerState>;
 
+/// The session has work: unless it holds a lease, it waits from now on.
+void note_wish(Self self, SessionId id) {
+  PoolSchedulerState& state = self->state;
+  const auto found = state.sessions.find(id);
+  if (found == state.sessions.end() || found->second.wants_since || state.policy->holds(id)) return;
+  found->second.wants_since = self->clock().now();
+}
+
 /// Hands the policy's orders on. From one that ends a lease, or will, the clock runs.
 void carry_out(Self self) {
   PoolSchedulerState& state = self->state;
@@ -20,6 +28,8 @@ void carry_out(Self self) {
                                                          {"session", order.session},
                                                          {"order", order.number},
                                                          {"quantum_us", order.quantum.count()}});
+    if (const auto since = std::exchange(found->second.wants_since, std::nullopt); runs && since)
+      found->second.record->waits.note(self->clock().now() - *since);
     self->send(found->second.executor, lease_atom_v, order);
     if (runs && order.quantum.count() == 0) continue;
     self->delayed_send(self,
@@ -39,11 +49,15 @@ void handle_overdue(Self self, SessionId session, std::uint64_t order) {
   self->send(found->second.executor, overrun_atom_v);
 }
 
-void handle_change(Self self, const Tenant& tenant) {
+void handle_change(Self self, const Config& config) {
   PoolSchedulerState& state = self->state;
-  for (auto& [id, session] : state.sessions)
-    if (session.tenant.vm == tenant.vm) session.tenant = tenant;
-  state.policy->changed(tenant);
+  if (const PoolConfig* pool = config.pool(state.pool)) state.policy->set_terms(pool->fair);
+  for (auto& [id, session] : state.sessions) {
+    const Tenant tenant = config.tenant(session.tenant.vm);
+    if (tenant == session.tenant) continue;
+    session.tenant = tenant;
+    state.policy->changed(tenant);
+  }
 }
 
 }  // namespace
@@ -53,12 +67,14 @@ pool_scheduler_actor::behavior_type pool_scheduler(Self self, std::string pool,
   self->state.pool = std::move(pool);
   self->state.policy = std::move(*policy);
   return {
-      [self](opened_atom, std::uint32_t session, const executor_actor& executor, const Tenant& tenant) {
-        self->state.sessions.insert_or_assign(session, PoolSchedulerState::Session{executor, tenant});
-        self->state.policy->opened(session, tenant);
+      [self](opened_atom, const SessionRecordPtr& record, const executor_actor& executor, const Tenant& tenant) {
+        self->state.sessions.insert_or_assign(record->session,
+                                              PoolSchedulerState::Session{record, executor, tenant, std::nullopt});
+        self->state.policy->opened(record->session, tenant);
         carry_out(self);
       },
       [self](doorbell_atom, std::uint32_t session) {
+        note_wish(self, session);
         self->state.policy->runnable(session);
         carry_out(self);
       },
@@ -66,11 +82,12 @@ pool_scheduler_actor::behavior_type pool_scheduler(Self self, std::string pool,
         log::debug("lease ends",
                    {{"pool", self->state.pool}, {"session", what.session}, {"busy_ns", what.busy.count()}});
         self->state.policy->returned(what);
+        if (what.pending) note_wish(self, what.session);
         carry_out(self);
       },
       [self](overdue_atom, std::uint32_t session, std::uint64_t order) { handle_overdue(self, session, order); },
-      [self](changed_atom, const Tenant& tenant) {
-        handle_change(self, tenant);
+      [self](changed_atom, const ConfigPtr& config) {
+        handle_change(self, *config);
         carry_out(self);
       },
       [self](closed_atom, std::uint32_t session) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "actors/interfaces.hpp"
@@ -13,8 +14,10 @@ struct PoolSchedulerState {
   static inline const char* name = "pool_scheduler";
 
   struct Session {
+    SessionRecordPtr record;
     executor_actor executor;
     Tenant tenant;
+    std::optional<caf::actor_clock::time_point> wants_since;  ///< it has work and no lease
   };
 
   std::string pool;

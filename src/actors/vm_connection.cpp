@@ -174,7 +174,7 @@ void handle_offer(Self self, const VmOfferPtr& offer) {
   protocol::Hello claim;
   claim.vm = offer->vm;
   offer->pool.copy(claim.pool.data(), claim.pool.size() - 1);
-  const auto identified = identify(state.context->config, state.link->peer(), state.context->own_uid, claim);
+  const auto identified = identify(*state.context->config(), state.link->peer(), state.context->own_uid, claim);
   if (const auto* refusal = std::get_if<Refusal>(&identified)) return refuse(self, refusal->code, refusal->detail);
   state.identity = std::get<Identity>(identified);
   state.phase = Phase::claiming;

@@ -46,9 +46,6 @@ class Lease {
     ending_ = true;
     ending_since_ = now;
   }
-  /// False: there is no end that check() could find, so that nobody needs to look at the clock for it.
-  bool limited() const noexcept { return end_ != Time::max(); }
-
   /// From now on there is nothing to read and nothing that is waited for.
   void note_empty(Time now) noexcept {
     if (empty_) return;
@@ -65,6 +62,12 @@ class Lease {
   }
   /// There is something to do again, and the time since note_empty() was not idle.
   Time empty_since() const noexcept { return empty_since_; }
+
+  /// GPU time that the lease has used so far.
+  Duration busy(Time now) const noexcept {
+    if (!held_) return Duration::zero();
+    return std::max((empty_ ? empty_since_ : now) - start_ - idle_, Duration::zero());
+  }
 
   struct Use {
     Duration busy{};     ///< GPU time

@@ -52,7 +52,7 @@ void RingLoop::run() {
       pause_.step();
       continue;
     }
-    if (lease_.held()) lease_.note_empty(Clock::now());
+    note_empty();
     if (may_read() && (spin() || !announce_sleep())) continue;
     if (lease_.held()) try_to_finish();
     session_.signal.sleep(seen, longest_sleep());
@@ -105,7 +105,9 @@ bool RingLoop::read() {
     if (!session_.parking.empty()) poll_parked();
     if (commands_.pending() || is_throttled()) return true;
   }
-  if (lease_.limited()) lease_.check(Clock::now());
+  const Clock::time_point now = Clock::now();
+  lease_.check(now);
+  publish_use(lease_.busy(now));
   return true;
 }
 
@@ -198,6 +200,8 @@ void RingLoop::try_to_finish() {
   if (lease_.empty() && (drain_start_ < lease_.empty_since() || now - drain_start_ < kNoDrain))
     lease_.note_idle_until(now);
   const Lease::Use use = lease_.end(now);
+  used_before_ += use.busy;
+  publish_use({});
   ExecutorEvent event;
   event.type = ExecutorEvent::Type::idle;
   event.order = lease_.order();
@@ -205,6 +209,16 @@ void RingLoop::try_to_finish() {
   event.busy_nanoseconds = nanoseconds(use.busy);
   event.counted_nanoseconds = nanoseconds(use.counted);
   session_.link.send(event);
+}
+
+void RingLoop::publish_use(Lease::Duration of_lease) noexcept {
+  session_.stats.gpu_nanoseconds.store(nanoseconds(used_before_ + of_lease), std::memory_order_relaxed);
+}
+
+void RingLoop::note_empty() {
+  if (!lease_.held() || lease_.empty()) return;
+  lease_.note_empty(Clock::now());
+  publish_use(lease_.busy(lease_.empty_since()));
 }
 
 void RingLoop::note_record() {

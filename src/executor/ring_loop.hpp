@@ -44,7 +44,10 @@ class RingLoop {
   bool is_throttled();
   /// In microseconds; -1: until somebody wakes us.
   std::int64_t longest_sleep() const noexcept;
+  void note_empty();
   void note_record();
+  /// Lets the daemon see the GPU time that this lease and those before it used.
+  void publish_use(Lease::Duration of_lease) noexcept;
 
   Session& session_;
   Commands& commands_;
@@ -56,6 +59,7 @@ class RingLoop {
   Pause pause_;
 
   Lease lease_;
+  Lease::Duration used_before_{};  ///< by leases that are over
   Drain drain_;
   bool asleep_ = false;  ///< the guest was told to ring
   Clock::time_point last_poll_;

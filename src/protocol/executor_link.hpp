@@ -81,6 +81,7 @@ struct SessionStats {
   std::array<Counter, kDirections> copied_bytes;
   Counter sleeps;                                      ///< times the executor went to sleep on an empty ring
   Counter sync_calls;                                  ///< records with a completion slot
+  Counter gpu_nanoseconds;                             ///< GPU time of leases, less what they were idle
   std::array<Counter, kCallCount> calls_by_name;       ///< by call::Index
   std::array<Counter, kMaxNames> unsupported_by_name;  ///< by cuda_name_index() (common/cuda_names.hpp)
 

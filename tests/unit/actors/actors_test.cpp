@@ -94,6 +94,47 @@ TEST_CASE("A session that does not give its lease back when others want it is en
   CHECK(world.value("vgpu_faults_total") == 1);
 }
 
+TEST_CASE("A VM that is moved to another pool goes there when it has no session") {
+  World world(true);
+  world.configure("[[vm]]\nid=1\npool=\"A\"\n");
+  const auto first = world.open(1, "");
+  CHECK(world.processes[0]->spec.pool == "A");
+  world.configure("[[vm]]\nid=1\npool=\"B\"\n");
+  const auto second = world.open(1, "");
+  CHECK(world.processes[1]->spec.pool == "A");
+  for (int i : {0, 1}) world.processes[static_cast<std::size_t>(i)]->exit("exited with code 0");
+  world.run();
+  world.advance(1s);
+  const auto third = world.open(1, "");
+  CHECK(world.processes[2]->spec.pool == "B");
+}
+
+TEST_CASE("New terms reach sessions that are open") {
+  World world(true);
+  const auto low = world.open(1, "A");
+  const auto other = world.open(2, "A");
+  CHECK(world.processes[0]->last_command.type == ExecutorCommand::Type::run);
+  world.configure("[[vm]]\nid=2\npool=\"A\"\npriority=\"high\"\n");
+  world.run();
+  CHECK(world.processes[0]->last_command.type == ExecutorCommand::Type::yield);
+}
+
+TEST_CASE("How long sessions waited for leases is counted") {
+  World world(true);
+  const auto first = world.open(1, "A");
+  const auto second = world.open(2, "A");
+  world.advance(7ms);
+  world.processes[0]->say(ExecutorEvent::Type::idle);
+  world.run();
+  for (const MetricsStore::Account& account : world.store->accounts()) {
+    if (account.vm != 2) continue;
+    CHECK(account.totals.waits.count() == 1);
+    CHECK(account.totals.waits.nanoseconds == 7'000'000);
+    REQUIRE(kWaitBounds[6] == 0.01);
+    CHECK(account.totals.waits.buckets[6] == 1);
+  }
+}
+
 TEST_CASE("A session that gives its lease back late but in time, or has the pool alone, is not ended") {
   World world(true);
   const auto first = world.open(1, "A");

@@ -59,6 +59,37 @@ TEST_CASE("Declared series are there with 0, and the build info is 1") {
   CHECK_THAT(text, Catch::Contains("vgpu_build_info{version=\""));
 }
 
+TEST_CASE("GPU time, memory over time and waits for leases are summed over sessions, and shown") {
+  MetricsStore store;
+  const std::string labels = "{vm=\"111\",pool=\"A\"}";
+  Session first(1, 111, "A"), second(2, 111, "A");
+  store.opened(first.record);
+  store.opened(second.record);
+  first.stats->gpu_nanoseconds = 1'500'000'000;
+  first.stats->memory_used_bytes = 1000;
+  second.stats->memory_used_bytes = 24;
+  first.record->waits.note(std::chrono::microseconds(50));
+  first.record->waits.note(std::chrono::milliseconds(3));
+  second.record->waits.note(std::chrono::seconds(11));
+  store.sample(std::chrono::seconds(2));
+  store.closed(first.record);
+  store.sample(std::chrono::seconds(1));
+  CHECK(value(store, "vgpu_gpu_seconds_total" + labels) == 1.5);
+  CHECK(value(store, "vgpu_memory_byte_seconds_total" + labels) == 2048 + 24);
+  CHECK(value(store, "vgpu_lease_wait_seconds_count" + labels) == 3);
+  CHECK(value(store, "vgpu_lease_wait_seconds_sum" + labels) == Approx(11.00305));
+  const auto bucket = [&](const char* bound) {
+    return value(store, "vgpu_lease_wait_seconds_bucket{vm=\"111\",pool=\"A\",le=\"" + std::string(bound) + "\"}");
+  };
+  CHECK(bucket("0.0001") == 1);
+  CHECK(bucket("0.0025") == 1);
+  CHECK(bucket("0.005") == 2);
+  CHECK(bucket("10") == 2);
+  CHECK(bucket("+Inf") == 3);
+  REQUIRE(store.accounts().size() == 1);
+  CHECK(store.accounts()[0].totals.gpu_nanoseconds == 1'500'000'000);
+}
+
 TEST_CASE("Counters are read while a session lives, and stay when it ends") {
   MetricsStore store;
   const std::string labels = "{vm=\"111\",pool=\"A\"}";

@@ -100,11 +100,11 @@ struct World {
   explicit World(bool fair = false, std::size_t most_connections = 100) {
     config.set("scheduler.policy", caf::atom("testing"));
     actors = std::make_unique<caf::actor_system>(config);
-    context->config = std::get<Config>(read_config("[executor]\nregion_size=\"66MiB\"\n", "test"));
+    configure("");
     context->own_uid = 1000;
     context->most_connections = most_connections;
-    context->metrics = actors->spawn(metrics, store);
-    for (const PoolConfig& pool : context->config.pools)
+    context->metrics = actors->spawn(metrics, store, std::shared_ptr<Accounting>());
+    for (const PoolConfig& pool : context->config()->pools)
       context->pools[pool.name].scheduler =
           actors->spawn(pool_scheduler, pool.name, boxed(fair ? make_fair_share({}) : make_concurrent()));
     context->start_executor = [this](const ExecutorSpec& spec, ExecutorProcess::Handlers handlers,
@@ -137,6 +137,12 @@ struct World {
   }
   World(const World&) = delete;
   World& operator=(const World&) = delete;
+
+  /// Puts a configuration in place, as a reload does, and tells the pools.
+  void configure(const std::string& text) {
+    context->set_config(std::get<Config>(read_config("[executor]\nregion_size=\"66MiB\"\n" + text, "test")));
+    for (auto& [name, pool] : context->pools) caf::anon_send(pool.scheduler, changed_atom_v, context->config());
+  }
 
   caf::scheduler::test_coordinator& scheduler() {
     return dynamic_cast<caf::scheduler::test_coordinator&>(actors->scheduler());
