@@ -52,8 +52,8 @@ nlohmann::ordered_json used_between(const Account& before, const Account& after)
   return line;
 }
 
-/// Cuts a line without its end off, which a crash or a full disk left. Nothing: the size of what is whole; -1: an error,
-/// in errno.
+/// Cuts a line without its end off, which a crash or a full disk left. Nothing: the size of what is whole; -1: an
+/// error, in errno.
 off_t whole_lines(int file) {
   struct stat status {};
   if (::fstat(file, &status) != 0) return -1;

@@ -11,9 +11,9 @@
 
 namespace vgpu::daemon {
 
-/// What each VM used, for billing: a file for each day (UTC) in a folder, with a line of JSON for each VM in each pool that
-/// used anything in an interval. Lines hold what was used between `from` and `to`, so that sums are sums of lines. One
-/// thread.
+/// What each VM used, for billing: a file for each day (UTC) in a folder, with a line of JSON for each VM in each pool
+/// that used anything in an interval. Lines hold what was used between `from` and `to`, so that sums are sums of lines.
+/// One thread.
 class Accounting {
  public:
   using Time = std::chrono::system_clock::time_point;

@@ -19,8 +19,8 @@ bool same_ivshmem(const Config& one, const Config& other) {
   return std::all_of(one.vms.begin(), one.vms.end(), [&](const VmConfig& vm) {
     if (vm.ivshmem_socket.empty()) return true;
     const VmConfig* const same = other.vm(vm.id);
-    return same != nullptr && same->ivshmem_socket == vm.ivshmem_socket &&
-           same->ivshmem_memory == vm.ivshmem_memory && same->ivshmem_channels == vm.ivshmem_channels;
+    return same != nullptr && same->ivshmem_socket == vm.ivshmem_socket && same->ivshmem_memory == vm.ivshmem_memory &&
+           same->ivshmem_channels == vm.ivshmem_channels;
   });
 }
 

@@ -11,8 +11,8 @@ namespace vgpu::daemon {
 inline constexpr std::array<double, 14> kWaitBounds{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
                                                     0.025,  0.05,    0.1,    0.25,  0.5,    1,     10};
 
-/// How long a session, or many, waited for leases: from having work to a lease. Not cumulative; the last bucket is of all
-/// that is longer.
+/// How long a session, or many, waited for leases: from having work to a lease. Not cumulative; the last bucket is of
+/// all that is longer.
 struct WaitCounts {
   std::array<std::uint64_t, kWaitBounds.size() + 1> buckets{};
   std::uint64_t nanoseconds = 0;

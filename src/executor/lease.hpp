@@ -16,6 +16,8 @@ class Lease {
   bool held() const noexcept { return held_; }
   /// Held, and to be given back: nothing more may be submitted.
   bool ending() const noexcept { return ending_; }
+  /// It ends because somebody asked for it, not because its quantum is over.
+  bool yielded() const noexcept { return yielded_; }
   Time ending_since() const noexcept { return ending_since_; }
   /// The order that it was given by.
   protocol::u64 order() const noexcept { return order_; }
@@ -37,6 +39,7 @@ class Lease {
   void yield(protocol::u64 order, Duration quantum, Time now) noexcept {
     if (!held_ || order < order_) return;
     if (end_ == Time::max()) count_from(now - quantum);
+    yielded_ = true;
     end_ = std::min(end_, now);
     check(now);
   }
@@ -89,6 +92,7 @@ class Lease {
 
   bool held_ = false;
   bool ending_ = false;
+  bool yielded_ = false;
   bool empty_ = false;
   protocol::u64 order_ = 0;
   Time start_{};

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <thread>
 
 #include "executor/call_log.hpp"
 #include "protocol/end_reason.hpp"
@@ -194,6 +195,7 @@ void RingLoop::try_to_finish() {
       return;
     }
     session_.backlog.clear();
+    wait_for_more();
   }
   if (!asleep_) announce_sleep();
   const Clock::time_point now = Clock::now();
@@ -209,6 +211,12 @@ void RingLoop::try_to_finish() {
   event.busy_nanoseconds = nanoseconds(use.busy);
   event.counted_nanoseconds = nanoseconds(use.counted);
   session_.link.send(event);
+}
+
+void RingLoop::wait_for_more() const {
+  if (!lease_.ending() || lease_.yielded()) return;
+  const Clock::time_point end = Clock::now() + spin_;
+  while (!reader_.pending() && !commands_.pending() && Clock::now() < end) std::this_thread::yield();
 }
 
 void RingLoop::publish_use(Lease::Duration of_lease) noexcept {

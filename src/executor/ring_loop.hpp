@@ -38,6 +38,9 @@ class RingLoop {
   void wake_up();
   /// Drains the GPU, and gives the lease back when that is done.
   void try_to_finish();
+  /// At the end of a quantum: a guest that waited for what was drained goes on within microseconds, and would lose its
+  /// turn to others if it were taken for one that wants nothing more.
+  void wait_for_more() const;
   /// True if the lease should end, and its drain may wait for what the guest does.
   bool is_held_up() const;
   /// True if the GPU has as much to do as the lease allows.

@@ -134,9 +134,10 @@ class Daemon:
         self.socket = self.folder / "vgpud.sock"
         self.port = free_port()
         self.log_path = self.folder / "log"
-        config_path = self.folder / "vgpud.toml"
-        config_path.write_text(config)
-        self.command = [str(VGPUD), "--config", str(config_path), "--socket", str(self.socket), "--metrics",
+        self.config_path = self.folder / "vgpud.toml"
+        # What the test can't know before the folder is there: @FOLDER@.
+        self.config_path.write_text(config.replace("@FOLDER@", str(self.folder)))
+        self.command = [str(VGPUD), "--config", str(self.config_path), "--socket", str(self.socket), "--metrics",
                         f"127.0.0.1:{self.port}", "--log-level", log_level, *arguments]
         if gpu is not None:  # None: what the configuration says
             self.command += ["--gpu", gpu]
@@ -174,6 +175,16 @@ class Daemon:
     def metrics(self):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10 * SLOWNESS) as answer:
             return Metrics(answer.read().decode())
+
+    def reload(self, config):
+        """Gives the daemon another configuration; returns what it logs of that."""
+        def said():
+            return [line for line in self.log_lines("the configuration ") if "reloaded" in line]
+        before = len(said())
+        self.config_path.write_text(config.replace("@FOLDER@", str(self.folder)))
+        self.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(said()) > before, "the daemon says nothing of the reload")
+        return "\n".join(said()[before:])
 
     def executors(self):
         return executors_of(self.process.pid)

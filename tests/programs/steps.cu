@@ -2,7 +2,8 @@
 // that a test can hold a session at any point. work: adds two vectors and checks them · alloc BYTES: keeps that much ·
 // hold BYTES: pinned · fill TEXT: pinned and device memory full of it · search TEXT: how often it is in fresh memory of
 // both kinds · sync · launch: one kernel, asynchronously · spin: launches without end until standard input is closed or
-// an error comes · unsupported: asks for something that is not carried · quit
+// an error comes · saturate: the same, and there is always work in flight · hang: waits for a kernel that takes hours ·
+// unsupported: asks for something that is not carried · quit
 #include <poll.h>
 #include <unistd.h>
 
@@ -68,6 +69,28 @@ static cudaError_t spin(int* value) {
   return error;
 }
 
+/// So many times 32 kernels are in flight: more than any quantum has time for.
+static constexpr unsigned kBatches = 32;
+
+static cudaError_t saturate(int* value) {
+  std::printf("ok saturating\n");
+  std::fflush(stdout);
+  cudaEvent_t done[kBatches] = {};
+  cudaError_t error = cudaSuccess;
+  for (cudaEvent_t& event : done)
+    if (error == cudaSuccess) error = cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+  for (unsigned i = 0; error == cudaSuccess && !input_closed(); ++i) {
+    cudaEvent_t& batch = done[i % kBatches];
+    error = cudaEventSynchronize(batch);
+    for (int k = 0; k < 32 && error == cudaSuccess; ++k) {
+      busy<<<4, 64>>>(value, 2000);
+      error = cudaGetLastError();
+    }
+    if (error == cudaSuccess) error = cudaEventRecord(batch);
+  }
+  return error == cudaSuccess ? cudaDeviceSynchronize() : error;
+}
+
 static constexpr size_t kSearched = 32u << 20;
 
 static cudaError_t fill(const char* text) {
@@ -121,15 +144,23 @@ int main() {
         std::fflush(stdout);
         continue;
       }
-    } else if (std::strncmp(line, "launch", 6) == 0 || std::strncmp(line, "spin", 4) == 0) {
+    } else if (std::strncmp(line, "launch", 6) == 0 || std::strncmp(line, "spin", 4) == 0 ||
+               std::strncmp(line, "saturate", 8) == 0) {
       if (value == nullptr) error = cudaMalloc(&value, sizeof *value);
       if (error == cudaSuccess) error = cudaMemset(value, 0, sizeof *value);
       if (error == cudaSuccess && line[0] == 'l') {
         busy<<<1, 32>>>(value, 100);
         error = cudaGetLastError();
       } else if (error == cudaSuccess) {
-        error = spin(value);
+        error = line[1] == 'p' ? spin(value) : saturate(value);
       }
+    } else if (std::strncmp(line, "hang", 4) == 0) {
+      error = cudaMalloc(&value, sizeof *value);
+      for (int i = 0; i < 100 && error == cudaSuccess; ++i) {
+        busy<<<1, 32>>>(value, 2000000000);
+        error = cudaGetLastError();
+      }
+      if (error == cudaSuccess) error = cudaDeviceSynchronize();
     } else if (std::strncmp(line, "sync", 4) == 0) {
       error = cudaDeviceSynchronize();
     } else if (std::strncmp(line, "unsupported", 11) == 0) {

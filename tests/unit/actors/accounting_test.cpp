@@ -69,7 +69,8 @@ TEST_CASE("Accounting: a line says what was used in an interval, in the file of 
 TEST_CASE("Accounting: half a line that a crash left is cut off, and whole ones stay") {
   const Folder folder;
   fs::create_directories(folder.path);
-  for (const std::string& before : {std::string(), std::string("{\"vm\":1}\n"), std::string("{\"vm\":1}\n{\"vm\":2}\n")})
+  for (const std::string& before :
+       {std::string(), std::string("{\"vm\":1}\n"), std::string("{\"vm\":1}\n{\"vm\":2}\n")})
     for (const std::string& half : {std::string(), std::string("{\"vm\":3,\"po"), std::string(10'000, 'x')}) {
       std::ofstream(folder.path / "2026-03-01.jsonl", std::ios::trunc) << before << half;
       std::string error;
