@@ -11,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "actors/config_limits.hpp"
 #include "actors/config_table.hpp"
 #include "common/paths.hpp"
 #include "common/unix_address.hpp"
@@ -289,7 +290,7 @@ class Reader {
   void read_vms(const toml::table& root) {
     for (const toml::table* table : tables_of(root, "vm")) {
       TableReader reader(mistakes_, *table, "[[vm]]",
-                         {"id", "name", "pool", "ivshmem_socket", "ivshmem_memory", "ivshmem_channels"});
+                         {"id", "name", "pool", "ivshmem_socket", "ivshmem_memory", "ivshmem_channels", VGPU_LIMIT_KEYS});
       VmConfig vm;
       if (reader.find("id") == nullptr) {
         mistakes_.add(*table, "[[vm]] needs id = N");
@@ -306,13 +307,15 @@ class Reader {
       }
       if (const auto pool = existing_pool(reader, reader.required_text("pool"))) vm.pool = *pool;
       read_ivshmem(reader, vm);
+      vm.limits = read_limits(reader);
       config_.vms.push_back(std::move(vm));
     }
   }
 
   void read_unregistered(const toml::table* table) {
     static const toml::table kNone;
-    TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[unregistered]", {"allow", "pool"});
+    TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[unregistered]", {"allow", "pool", VGPU_LIMIT_KEYS});
+    config_.unregistered_limits = read_limits(reader);
     if (const auto allow = reader.boolean("allow")) config_.allow_unregistered = *allow;
     if (!config_.pools.empty()) config_.unregistered_pool = config_.pools.front().name;
     if (const auto pool = existing_pool(reader, reader.text("pool"))) config_.unregistered_pool = *pool;
@@ -339,13 +342,18 @@ class Reader {
   void read_executor(const toml::table* table) {
     static const toml::table kNone;
     TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[executor]",
-                       {"spin_microseconds", "path", "region_size", "images", "images_size"});
+                       {"spin_microseconds", "path", "region_size", "images", "images_size", "context_memory"});
     if (const auto spin = reader.number("spin_microseconds", 0, 1'000'000)) config_.spin_microseconds = *spin;
     if (const auto path = reader.text("path")) {
       config_.executor = *path;
       if (config_.executor.is_relative()) reader.mistake("path", "expected an absolute path, found \"" + *path + "\"");
     }
     read_images(reader);
+    if (const auto text = reader.text("context_memory")) {
+      config_.context_memory = parse_size(*text);
+      if (!config_.context_memory)
+        reader.mistake("context_memory", "expected a size such as \"528MiB\", found \"" + *text + "\"");
+    }
     if (const auto text = reader.text("region_size")) {
       const auto bytes = parse_size(*text);
       if (!bytes || *bytes < kLowestRegion || *bytes > kHighestRegion || *bytes % VGPU_ARENA_GRANULE != 0)

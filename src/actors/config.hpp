@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "actors/limits.hpp"
 #include "common/log.hpp"
 #include "protocol/device.h"
 
@@ -62,6 +63,7 @@ struct VmConfig {
   std::filesystem::path ivshmem_socket;
   std::uint64_t ivshmem_memory = std::uint64_t{4} << 30;  ///< bytes, a power of two
   std::uint32_t ivshmem_channels = VGPU_DEFAULT_CHANNELS;
+  Limits limits;
 };
 
 /// The whole configuration, checked: names are unique, each pool that is named exists, each size is in bounds.
@@ -80,7 +82,9 @@ struct Config {
   std::vector<VmConfig> vms;
   bool allow_unregistered = true;
   std::string unregistered_pool;
+  Limits unregistered_limits;  ///< of each VM that is not registered
   std::uint32_t spin_microseconds = 50;
+  std::optional<std::uint64_t> context_memory;  ///< bytes that a context takes; nothing: what is known of the driver
   std::filesystem::path executor;  ///< empty: beside vgpud
   std::uint64_t region_bytes = std::uint64_t{16} << 30;
   std::filesystem::path images;                         ///< where executors keep programs' images; empty: nowhere
@@ -88,6 +92,7 @@ struct Config {
 
   const PoolConfig* pool(std::string_view name) const noexcept;
   const VmConfig* vm(std::uint32_t id) const noexcept;
+  const Limits& limits_of(std::uint32_t vm) const noexcept;
 };
 
 /// What the command line sets; it wins over the file.

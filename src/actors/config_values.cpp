@@ -111,4 +111,9 @@ const VmConfig* Config::vm(std::uint32_t id) const noexcept {
   return nullptr;
 }
 
+const Limits& Config::limits_of(std::uint32_t id) const noexcept {
+  const VmConfig* const registered = vm(id);
+  return registered != nullptr ? registered->limits : unregistered_limits;
+}
+
 }  // namespace vgpu::daemon

@@ -11,6 +11,7 @@
 #include "actors/image_folders.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/ports.hpp"
+#include "actors/vm_accounts.hpp"
 
 namespace vgpu::daemon {
 
@@ -38,6 +39,7 @@ struct Context {
   metrics_actor metrics;
   StartExecutor start_executor;
   std::unique_ptr<ImageFolders> images;            ///< null: none are kept
+  mutable VmAccounts accounts;
   mutable std::atomic<std::uint32_t> sessions{0};  ///< the number of the last session
 };
 using ContextPtr = std::shared_ptr<const Context>;

@@ -159,6 +159,8 @@ using metrics_actor = Interface<
     caf::result<void>(closed_atom, std::uint32_t, std::string),
     // Connection: nobody got a session, for this reason.
     caf::result<void>(refused_atom, std::uint32_t),
+    // Connection: this VM in this pool has as many sessions as it may.
+    caf::result<void>(refused_atom, std::uint32_t, std::string),
     // Daemon: end.
     caf::result<void>(stop_atom)>;
 

@@ -55,6 +55,9 @@ void Totals::add(const Totals& other) noexcept {
   kernels += other.kernels;
   doorbells += other.doorbells;
   for (std::size_t i = 0; i < copied.size(); ++i) copied[i] += other.copied[i];
+  for (std::size_t i = 0; i < refused.size(); ++i) refused[i] += other.refused[i];
+  sessions_refused += other.sessions_refused;
+  delayed += other.delayed;
 }
 
 MetricsStore::Key MetricsStore::key_of(std::uint32_t vm, const std::string& pool) const {
@@ -69,6 +72,8 @@ void MetricsStore::read(Live& live) {
   raise(live.totals.kernels, stats.kernels_launched);
   raise(live.totals.doorbells, live.record->doorbells);
   for (std::size_t i = 0; i < kDirections; ++i) raise(live.totals.copied[i], stats.copied_bytes[i]);
+  for (std::size_t i = 0; i < protocol::kLimits; ++i) raise(live.totals.refused[i], stats.refused[i]);
+  raise(live.totals.delayed, stats.calls_delayed);
   for (std::size_t i = 0; i < live.calls_by_name.size(); ++i) raise(live.calls_by_name[i], stats.calls_by_name[i]);
   for (std::size_t i = 0; i < live.unsupported.size(); ++i) raise(live.unsupported[i], stats.unsupported_by_name[i]);
 }
@@ -113,6 +118,11 @@ void MetricsStore::refused(vgpu_end_reason reason) {
   ++refused_[reason];
 }
 
+void MetricsStore::session_refused(std::uint32_t vm, const std::string& pool) {
+  const std::lock_guard lock(mutex_);
+  ++ended_[key_of(vm, pool)].sessions_refused;
+}
+
 void MetricsStore::vm_connected(std::uint32_t vm, const std::string& pool) {
   const std::lock_guard lock(mutex_);
   ended_.try_emplace(key_of(vm, pool));
@@ -132,7 +142,10 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
   Family vms("vgpu_vm_connected", "1 while the VM's QEMU is connected.", MetricType::Gauge);
   Family kernels("vgpu_kernels_launched_total", "Kernels that were launched.", MetricType::Counter);
   Family copied("vgpu_copied_bytes_total", "Bytes that copies have moved.", MetricType::Counter);
-  Family memory("vgpu_memory_used_bytes", "GPU memory that sessions hold through allocation calls.", MetricType::Gauge);
+  Family memory("vgpu_memory_used_bytes", "GPU memory that is charged to sessions.", MetricType::Gauge);
+  Family limited("vgpu_limit_refusals_total", "What a limit of a VM did not allow.", MetricType::Counter);
+  Family delayed("vgpu_calls_delayed_total", "Times that a session's calls waited for the VM's calls per second.",
+                 MetricType::Counter);
   Family faults("vgpu_faults_total", "Sessions that ended by a fault, and CUDA errors that lasted.",
                 MetricType::Counter);
   Family refused("vgpu_connections_refused_total", "Connections that got no session.", MetricType::Counter);
@@ -162,6 +175,14 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
     kernels.add(labels, sum.kernels);
     sessions.add(labels, now[key].first);
     memory.add(labels, now[key].second);
+    delayed.add(labels, sum.delayed);
+    const auto add_limited = [&](const char* limit, std::uint64_t value) {
+      std::vector<ClientMetric::Label> with_limit = labels;
+      with_limit.push_back({"limit", limit});
+      limited.add(std::move(with_limit), value);
+    };
+    for (std::uint32_t i = 0; i < protocol::kLimits; ++i) add_limited(protocol::limit_name(i), sum.refused[i]);
+    add_limited("sessions", sum.sessions_refused);
     for (std::uint32_t i = 0; i < kDirections; ++i) {
       std::vector<ClientMetric::Label> with_direction = labels;
       with_direction.push_back({"direction", protocol::direction_name(i)});
@@ -188,7 +209,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
             1);
 
   std::vector<MetricFamily> families;
-  for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &faults, &refused,
+  for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &limited, &delayed, &faults, &refused,
                          &unsupported, &build})
     families.push_back(family->take());
   return families;

@@ -34,6 +34,9 @@ struct Totals {
   std::uint64_t kernels = 0;
   std::uint64_t doorbells = 0;
   std::array<std::uint64_t, protocol::SessionStats::kDirections> copied{};
+  std::array<std::uint64_t, protocol::kLimits> refused{};  ///< by protocol::Limit
+  std::uint64_t sessions_refused = 0;
+  std::uint64_t delayed = 0;
   void add(const Totals& other) noexcept;
 };
 
@@ -50,6 +53,8 @@ class MetricsStore final : public prometheus::Collectable {
   Totals closed(const SessionRecordPtr& session);
   void fault(std::uint32_t vm, const std::string& pool, vgpu_end_reason reason);
   void refused(vgpu_end_reason reason);
+  /// A VM has as many sessions as it may.
+  void session_refused(std::uint32_t vm, const std::string& pool);
   void vm_connected(std::uint32_t vm, const std::string& pool);
   void vm_disconnected(std::uint32_t vm, const std::string& pool);
 

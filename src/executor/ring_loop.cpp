@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "executor/call_log.hpp"
 #include "protocol/end_reason.hpp"
@@ -19,6 +21,7 @@ constexpr auto kPollEvery = 1us;
 /// Records between two looks at the clock and at the daemon's wishes.
 constexpr unsigned kBatch = 64;
 constexpr auto kReadRestFor = 1s;
+constexpr auto kLongestDelay = 200us;
 /// A drain shorter than this had nothing to wait for: the GPU was idle before it began.
 constexpr auto kNoDrain = 100us;
 
@@ -29,7 +32,7 @@ class DrainJob final : public Job {
   void run(CurrentContext& current) noexcept override {
     for (u32 index : contexts_) {
       if (session_.contexts.find(index) == nullptr || current.set(index) != CUDA_SUCCESS) continue;
-      const CUresult result = session_.synchronize();
+      const CUresult result = session_.synchronize(index);
       if (result != CUDA_SUCCESS) session_.note_fault(result, "cuCtxSynchronize");
     }
   }
@@ -47,7 +50,8 @@ RingLoop::RingLoop(Session& session, Commands& commands, std::chrono::microsecon
       spin_(spin),
       control_(session.region.control()),
       reader_(control_, session.region.ring()),
-      current_(session.cuda, session.contexts) {}
+      current_(session.cuda, session.contexts),
+      rate_(session.account.shared()) {}
 
 void RingLoop::run() {
   for (;;) {
@@ -107,6 +111,7 @@ bool RingLoop::read() {
       case RingReader::Status::record:
         break;
     }
+    if (!pay_for_call()) return true;
     note_record();
     dispatch(session_, current_, record_);
     reader_.consume(record_);
@@ -116,6 +121,17 @@ bool RingLoop::read() {
   }
   if (lease_end_ != Clock::time_point::max() && Clock::now() >= lease_end_) yielding_ = true;
   return true;
+}
+
+bool RingLoop::pay_for_call() {
+  const auto wait = rate_.pay();
+  if (wait == std::chrono::nanoseconds(0)) return true;
+  bump(session_.stats.calls_delayed);
+  if (!session_.parking.empty()) poll_parked();
+  // Not for longer: the daemon's wishes and parked waits are looked at meanwhile.
+  std::this_thread::sleep_for(std::min<Clock::duration>(wait, kLongestDelay));
+  if (Clock::now() >= lease_end_) yielding_ = true;
+  return false;
 }
 
 void RingLoop::read_rest() {

@@ -1,6 +1,7 @@
 #pragma once
 #include <chrono>
 
+#include "executor/call_rate.hpp"
 #include "executor/commands.hpp"
 #include "executor/dispatch.hpp"
 #include "executor/pause.hpp"
@@ -26,6 +27,8 @@ class RingLoop {
   bool may_read() const noexcept;
   /// Reads some records. True if there was one, or anything else to look at.
   bool read();
+  /// False: not now, the VM has read as many as it may for a while.
+  bool pay_for_call();
   void read_rest();
   void end_by_violation();
   void poll_parked();
@@ -46,6 +49,7 @@ class RingLoop {
   protocol::RingReader reader_;
   protocol::RingReader::Record record_;
   CurrentContext current_;
+  CallRate rate_;
   Pause pause_;
 
   bool leased_ = false;
