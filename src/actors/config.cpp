@@ -289,8 +289,9 @@ class Reader {
 
   void read_vms(const toml::table& root) {
     for (const toml::table* table : tables_of(root, "vm")) {
-      TableReader reader(mistakes_, *table, "[[vm]]",
-                         {"id", "name", "pool", "ivshmem_socket", "ivshmem_memory", "ivshmem_channels", VGPU_LIMIT_KEYS});
+      TableReader reader(
+          mistakes_, *table, "[[vm]]",
+          {"id", "name", "pool", "ivshmem_socket", "ivshmem_memory", "ivshmem_channels", VGPU_LIMIT_KEYS});
       VmConfig vm;
       if (reader.find("id") == nullptr) {
         mistakes_.add(*table, "[[vm]] needs id = N");
@@ -314,7 +315,8 @@ class Reader {
 
   void read_unregistered(const toml::table* table) {
     static const toml::table kNone;
-    TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[unregistered]", {"allow", "pool", VGPU_LIMIT_KEYS});
+    TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[unregistered]",
+                       {"allow", "pool", VGPU_LIMIT_KEYS});
     config_.unregistered_limits = read_limits(reader);
     if (const auto allow = reader.boolean("allow")) config_.allow_unregistered = *allow;
     if (!config_.pools.empty()) config_.unregistered_pool = config_.pools.front().name;

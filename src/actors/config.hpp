@@ -85,7 +85,7 @@ struct Config {
   Limits unregistered_limits;  ///< of each VM that is not registered
   std::uint32_t spin_microseconds = 50;
   std::optional<std::uint64_t> context_memory;  ///< bytes that a context takes; nothing: what is known of the driver
-  std::filesystem::path executor;  ///< empty: beside vgpud
+  std::filesystem::path executor;               ///< empty: beside vgpud
   std::uint64_t region_bytes = std::uint64_t{16} << 30;
   std::filesystem::path images;                         ///< where executors keep programs' images; empty: nowhere
   std::uint64_t images_bytes = std::uint64_t{4} << 30;  ///< at most, for each user of each VM

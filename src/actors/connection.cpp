@@ -109,8 +109,7 @@ void open_session(Self self, const protocol::Hello& hello) {
   state.memory = state.socket->make_memory(context.config.region_bytes, session, state.identity.vm, features, error);
   if (state.memory == nullptr) return end_session(self, ending_of(ErrorCode::no_memory, error));
   VmAccounts::Refused refused{};
-  state.place =
-      context.accounts.open(state.identity.vm, context.config.limits_of(state.identity.vm), refused, error);
+  state.place = context.accounts.open(state.identity.vm, context.config.limits_of(state.identity.vm), refused, error);
   if (refused == VmAccounts::Refused::too_many_sessions) {
     self->send(context.metrics, refused_atom_v, state.identity.vm, state.identity.pool);
     return end_session(self, ending_of(ErrorCode::vm_sessions));

@@ -38,7 +38,7 @@ struct Context {
   std::map<std::string, Pool> pools;
   metrics_actor metrics;
   StartExecutor start_executor;
-  std::unique_ptr<ImageFolders> images;            ///< null: none are kept
+  std::unique_ptr<ImageFolders> images;  ///< null: none are kept
   mutable VmAccounts accounts;
   mutable std::atomic<std::uint32_t> sessions{0};  ///< the number of the last session
 };

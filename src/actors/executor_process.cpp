@@ -224,8 +224,11 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
   std::vector<std::string> arguments{"vgpu-executor"};
   std::vector<std::string> environment = executor_environment(::environ, spec.driver);
   const std::vector<char*> argument_pointers = pointers(arguments), environment_pointers = pointers(environment);
-  const std::array<int, 6> fds{theirs.get(), spec.memory->region_fd(), spec.memory->stats_fd(),
-                               spec.memory->interrupt_fd(), spec.images != nullptr ? spec.images->get() : -1,
+  const std::array<int, 6> fds{theirs.get(),
+                               spec.memory->region_fd(),
+                               spec.memory->stats_fd(),
+                               spec.memory->interrupt_fd(),
+                               spec.images != nullptr ? spec.images->get() : -1,
                                spec.place != nullptr ? spec.place->fd() : -1};
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
@@ -240,8 +243,7 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
     errno = kept;
     return failed("pidfd_open");
   }
-  auto process = std::make_shared<Process>(io, pid, std::move(ours), std::move(pidfd), spec.place,
-                                           std::move(handlers));
+  auto process = std::make_shared<Process>(io, pid, std::move(ours), std::move(pidfd), spec.place, std::move(handlers));
   process->start();
 
   ExecutorCommand start;

@@ -209,8 +209,8 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
             1);
 
   std::vector<MetricFamily> families;
-  for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &limited, &delayed, &faults, &refused,
-                         &unsupported, &build})
+  for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &limited, &delayed,
+                         &faults, &refused, &unsupported, &build})
     families.push_back(family->take());
   return families;
 }

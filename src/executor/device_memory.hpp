@@ -100,8 +100,8 @@ class DeviceMemory {
   /// The context has ended, and the driver has freed what lived in it.
   void context_ended(protocol::u32 context);
 
-  /// What was freed behind the work of a stream of this context: let go when that work is known to be done. Taken before
-  /// the context is synchronized, dropped after it.
+  /// What was freed behind the work of a stream of this context: let go when that work is known to be done. Taken
+  /// before the context is synchronized, dropped after it.
   void free_later(protocol::u64 key, protocol::u32 context);
   std::vector<Charge> freed_later(protocol::u32 context);
 
@@ -143,8 +143,8 @@ class DeviceMemory {
   bool has_room(CUmemoryPool pool, protocol::u64 bytes) const;
   void trim_pools();
 
-  /// Memory of graphs: what executable graphs may come to hold at once counts while they live, and what the driver keeps
-  /// of it after that. Both reserve what is not charged yet; nothing: over the limit, counted.
+  /// Memory of graphs: what executable graphs may come to hold at once counts while they live, and what the driver
+  /// keeps of it after that. Both reserve what is not charged yet; nothing: over the limit, counted.
   std::optional<Charge> reserve_for_node(protocol::u64 bytes);
   std::optional<Charge> reserve_for_exec(protocol::u64 bytes);
   /// An allocation node was made: the driver may have taken its memory already.

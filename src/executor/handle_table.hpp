@@ -149,8 +149,7 @@ class Handles {
   }
   template <protocol::Kind K>
   bool put_entered(protocol::Handle<K> handle, const void* native) {
-    const auto put =
-        table<K>().put(handle.index(), handle.generation(), reinterpret_cast<std::uint64_t>(native));
+    const auto put = table<K>().put(handle.index(), handle.generation(), reinterpret_cast<std::uint64_t>(native));
     if (put != HandleTable::Put::filled) leave<K>();
     return put != HandleTable::Put::refused;
   }

@@ -6,7 +6,10 @@
 #include <cctype>
 #include <charconv>
 #include <cstring>
+#include <string>
 #include <string_view>
+
+#include "common/fatbin.hpp"
 
 namespace vgpu::executor {
 
@@ -15,6 +18,9 @@ using namespace protocol;
 namespace {
 
 using Bytes = std::span<const std::byte>;
+
+/// What is unpacked of one image to be looked at.
+constexpr u64 kMostUnpacked = fatbin::kMaxUnpackedBytes;
 
 template <typename T>
 bool read_at(Bytes bytes, u64 offset, T& value) noexcept {
@@ -88,53 +94,42 @@ u64 ptx_bytes(std::string_view text) noexcept {
   return sum;
 }
 
-/// Headers of NVIDIA's fat binary container, as nvcc 13.0 writes them.
-struct FatHeader {
-  u32 magic;
-  u16 version;
-  u16 header_bytes;
-  u64 bytes;
-};
-struct FatEntry {
-  u16 kind;
-  u16 version;
-  u32 header_bytes;
-  u64 stored_bytes;
-  u32 compressed_bytes;
-  u32 unused[9];
-  u64 uncompressed_bytes;
-};
-static_assert(sizeof(FatHeader) == 16 && sizeof(FatEntry) == 64);
-constexpr u32 kFatMagic = 0xba55ed50;
-
 u64 plain_bytes(Bytes image, bool code) noexcept {
   if (image.size() > SELFMAG && std::memcmp(image.data(), ELFMAG, SELFMAG) == 0) return elf_bytes(image, code);
   return ptx_bytes({reinterpret_cast<const char*>(image.data()), image.size()});
 }
 
-u64 fat_bytes(Bytes image, bool code) noexcept {
-  FatHeader header;
+/// The largest of the parts: one of them is loaded.
+u64 fat_bytes(Bytes image, bool whole) {
+  fatbin::Header header;
   if (!read_at(image, 0, header)) return 0;
   u64 most = 0;
-  FatEntry entry;
+  u64 unpacked = 0;
+  fatbin::Entry entry;
   for (u64 at = header.header_bytes; read_at(image, at, entry);) {
     if (entry.header_bytes < sizeof entry || entry.header_bytes > image.size() - at) break;
     const u64 payload = at + entry.header_bytes;
     if (entry.stored_bytes > image.size() - payload) break;
-    if (entry.compressed_bytes == 0)
-      most = std::max(most, plain_bytes(image.subspan(payload, entry.stored_bytes), code));
-    else if (code && entry.kind != 1)
-      most = std::max(most, entry.uncompressed_bytes);
+    const Bytes stored = image.subspan(payload, entry.stored_bytes);
     at = payload + entry.stored_bytes;
+    if (entry.compressed_bytes == 0) {
+      most = std::max(most, plain_bytes(stored, whole));
+      continue;
+    }
+    if (!whole || (unpacked = added(unpacked, entry.uncompressed_bytes)) > kMostUnpacked) continue;
+    std::string text;
+    std::string error;
+    if (fatbin::unpack(entry, stored, text, error))
+      most = std::max(most, plain_bytes(std::as_bytes(std::span(text)), true));
   }
   return most;
 }
 
 }  // namespace
 
-u64 image_device_bytes(Bytes image, bool code) noexcept {
+u64 image_device_bytes(Bytes image, bool whole) {
   u32 magic = 0;
-  return read_at(image, 0, magic) && magic == kFatMagic ? fat_bytes(image, code) : plain_bytes(image, code);
+  return read_at(image, 0, magic) && magic == fatbin::kMagic ? fat_bytes(image, whole) : plain_bytes(image, whole);
 }
 
 }  // namespace vgpu::executor

@@ -9,8 +9,8 @@ class PoolAllocation {
  public:
   PoolAllocation(Invocation& in, CUmemoryPool pool, CUstream stream) noexcept : in_(in), pool_(pool), stream_(stream) {}
 
-  /// Not CUDA_SUCCESS: over the limit, counted. If in.wants_worker is set, nothing was decided yet. What is freed behind
-  /// work, or kept by a pool, is waited for and taken back first.
+  /// Not CUDA_SUCCESS: over the limit, counted. If in.wants_worker is set, nothing was decided yet. What is freed
+  /// behind work, or kept by a pool, is waited for and taken back first.
   CUresult reserve(protocol::u64 bytes);
   /// What the driver said; the result of the call.
   CUresult settle(CUresult result, CUdeviceptr pointer);

@@ -39,8 +39,8 @@ struct VmAccount {
 
   std::array<Counter, kLimits> limits;  ///< 0: none; the daemon's to write
   Counter calls_per_second;             ///< 0: no limit; the daemon's to write
-  Counter next_call;   ///< nanoseconds of CLOCK_MONOTONIC at which calls are paid for; see CallRate
-  Counter slots_used;  ///< no slot from here on was ever given out; the daemon's to write
+  Counter next_call;                    ///< nanoseconds of CLOCK_MONOTONIC at which calls are paid for; see CallRate
+  Counter slots_used;                   ///< no slot from here on was ever given out; the daemon's to write
   alignas(64) std::array<Slot, kSlots> slots;
 };
 static_assert(std::atomic<u64>::is_always_lock_free);

@@ -24,7 +24,9 @@ void look_whether_emptied(Invocation& in, CUdevice device) {
 }
 
 /// What a new context takes, charged until it ends; nothing: over the limit, counted.
-std::optional<Charge> reserve_context(Invocation& in) { return in.session.memory.reserve(in.session.config.context_memory); }
+std::optional<Charge> reserve_context(Invocation& in) {
+  return in.session.memory.reserve(in.session.config.context_memory);
+}
 
 /// Device memory that a limit of a context's makes the driver keep for its kernels, beyond what each context has.
 u64 limit_bytes(Invocation& in, CUlimit limit, u64 value) {

@@ -53,7 +53,8 @@ VGPU_HANDLER(cuMemPoolDestroy) {
   if (is_default(in, request.pool)) return CUDA_ERROR_INVALID_VALUE;
   const auto pool = in.session.handles.take<CUmemoryPool>(request.pool);
   if (pool == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  // Memory of it that is still in use stays, and stays charged until all work is done; its number may be given out anew.
+  // Memory of it that is still in use stays, and stays charged until all work is done; its number may be given out
+  // anew.
   return in.session.memory.end_pool(pool, in.header.context, [&] { return in.cuda.cuMemPoolDestroy(pool); });
 }
 

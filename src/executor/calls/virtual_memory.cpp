@@ -62,8 +62,7 @@ VGPU_HANDLER(cuMemMap) {
   const auto* const handle = in.session.handles.find<const void*>(request.allocation);
   if (handle == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   auto memory = in.session.memory.physical(request.allocation.value);
-  const CUresult result =
-      in.cuda.cuMemMap(address(request.pointer), request.bytes, request.offset, number(handle), 0);
+  const CUresult result = in.cuda.cuMemMap(address(request.pointer), request.bytes, request.offset, number(handle), 0);
   if (result == CUDA_SUCCESS) in.session.memory.mapped(static_cast<u64>(request.pointer), std::move(memory));
   return result;
 }

@@ -17,7 +17,8 @@ constexpr u64 kLimit = 96 * kMiB;
 constexpr u64 kPiece = 50 * kMiB;
 
 struct Limited {
-  explicit Limited(u64 memory = kLimit, u64 context_memory = 0) : guest(whole_driver(), config(memory, context_memory)) {
+  explicit Limited(u64 memory = kLimit, u64 context_memory = 0)
+      : guest(whole_driver(), config(memory, context_memory)) {
     guest.make_context();
   }
   executor::SessionConfig config(u64 memory, u64 context_memory) {
@@ -98,8 +99,11 @@ TEST_CASE("limits: plain memory, and rows of it") {
   vm.one_fits([&](int i) { return vm.guest.call<call::cuMemAlloc>({kPiece}, &plain[i]); },
               [&](int i) { return vm.guest.call<call::cuMemFree>({plain[i].pointer}); });
   std::array<call::cuMemAllocPitch::Reply, 2> rows{};
-  vm.one_fits([&](int i) { return vm.guest.call<call::cuMemAllocPitch>({1000, 50 * 1024, 4, 0}, &rows[i]); },
-              [&](int i) { return vm.guest.call<call::cuMemFree>({rows[i].pointer}); });
+  vm.one_fits(
+      [&](int i) {
+        return vm.guest.call<call::cuMemAllocPitch>({1000, 50 * 1024, 4, 0}, &rows[i]);
+      },
+      [&](int i) { return vm.guest.call<call::cuMemFree>({rows[i].pointer}); });
   for (const u64 bytes : {kLimit + 1, ~u64{0}, u64{1} << 63})
     CHECK(vm.guest.call<call::cuMemAlloc>({bytes}) == CUDA_ERROR_OUT_OF_MEMORY);
   CHECK(vm.guest.call<call::cuMemAllocPitch>({~u64{0}, ~u64{0}, 4, 0}) == CUDA_ERROR_OUT_OF_MEMORY);
@@ -177,8 +181,11 @@ TEST_CASE("limits: physical memory counts as long as its handle or a mapping of 
   Limited vm;
   constexpr u64 kPhysical = 50 * kMiB;
   std::array handles{AllocationHandle::make(1, 1), AllocationHandle::make(2, 1)};
-  vm.one_fits([&](int i) { return vm.guest.call<call::cuMemCreate>({handles[i], kPhysical, 0, 0}); },
-              [&](int i) { return vm.guest.call<call::cuMemRelease>({handles[i]}); });
+  vm.one_fits(
+      [&](int i) {
+        return vm.guest.call<call::cuMemCreate>({handles[i], kPhysical, 0, 0});
+      },
+      [&](int i) { return vm.guest.call<call::cuMemRelease>({handles[i]}); });
   call::cuMemAddressReserve::Reply range{};
   REQUIRE(vm.guest.call<call::cuMemAddressReserve>({kPhysical, 0, Pointer{0}}, &range) == CUDA_SUCCESS);
   REQUIRE(vm.guest.call<call::cuMemCreate>({handles[0], kPhysical, 0, 0}) == CUDA_SUCCESS);
@@ -198,12 +205,18 @@ TEST_CASE("limits: arrays, with and without levels") {
   Limited vm;
   std::array arrays{ArrayHandle::make(1, 1), ArrayHandle::make(2, 1)};
   const ArrayShape shape{4096, 3200, 0, CU_AD_FORMAT_FLOAT, 1, 0, 0};
-  vm.one_fits([&](int i) { return vm.guest.call<call::cuArray3DCreate>({arrays[i], shape}); },
-              [&](int i) { return vm.guest.call<call::cuArrayDestroy>({arrays[i]}); });
+  vm.one_fits(
+      [&](int i) {
+        return vm.guest.call<call::cuArray3DCreate>({arrays[i], shape});
+      },
+      [&](int i) { return vm.guest.call<call::cuArrayDestroy>({arrays[i]}); });
   std::array mipmapped{MipmappedArrayHandle::make(1, 1), MipmappedArrayHandle::make(2, 1)};
   const ArrayShape top{4096, 2800, 0, CU_AD_FORMAT_FLOAT, 1, 0, 0};
-  vm.one_fits([&](int i) { return vm.guest.call<call::cuMipmappedArrayCreate>({mipmapped[i], top, 4, 0}); },
-              [&](int i) { return vm.guest.call<call::cuMipmappedArrayDestroy>({mipmapped[i]}); });
+  vm.one_fits(
+      [&](int i) {
+        return vm.guest.call<call::cuMipmappedArrayCreate>({mipmapped[i], top, 4, 0});
+      },
+      [&](int i) { return vm.guest.call<call::cuMipmappedArrayDestroy>({mipmapped[i]}); });
 }
 
 TEST_CASE("limits: a module's variables") {
@@ -290,8 +303,7 @@ TEST_CASE("limits: the guest is told the numbers that are counted, with what its
   CHECK(vm.used() == 1024);
   CHECK(vm.guest.allocate(kLimit - 30 * kMiB) == 0);
   CHECK(vm.guest.allocate(info.free / (2 * kMiB) * (2 * kMiB)) != 0);
-  std::array<std::byte, sizeof(DeviceInfo)> bytes{};
-  REQUIRE(vm.guest.call<call::vgpuDeviceInfo>({0, sizeof(DeviceInfo), Offset{VGPU_STAGING_OFFSET}}) == CUDA_SUCCESS);
+  REQUIRE(vm.guest.call<call::vgpuDeviceInfo>({0, 0, Offset{VGPU_STAGING_OFFSET}, sizeof(DeviceInfo)}) == CUDA_SUCCESS);
   DeviceInfo device;
   std::memcpy(&device, vm.guest.region.staging(), sizeof device);
   CHECK(device.total_memory == kLimit);

@@ -1,9 +1,10 @@
 // The executor on a whole driver: real kernels, through a real ring. VGPU_TEST_DRIVER names another driver than the
 // software GPU, such as libcuda.so.1.
+#include "whole_driver.hpp"
+
 #include <catch2/catch.hpp>
 
 #include "protocol/payload.hpp"
-#include "whole_driver.hpp"
 
 using namespace vgpu;
 using namespace vgpu::test;
