@@ -130,6 +130,7 @@ void open_session(Self self, const protocol::Hello& hello) {
   spec.spin_microseconds = context.config.spin_microseconds;
   spec.log_calls = log::enabled(log::Level::debug);
   spec.memory = state.memory;
+  state.record->place = state.place;
   spec.place = state.place;
   spec.context_memory = context.config.context_memory.value_or(pool.driver.software ? 0 : kContextMemory);
   if (context.images != nullptr) {

@@ -166,7 +166,9 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
     for (std::size_t i = 0; i < pool.calls_by_name.size(); ++i) pool.calls_by_name[i] += live->calls_by_name[i];
     for (std::size_t i = 0; i < names.size(); ++i) names[i] += live->unsupported[i];
     ++now[key].first;
-    now[key].second += live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
+    // What a reaped executor held is gone, though its session has not yet ended.
+    if (live->record->place == nullptr || !live->record->place->is_reaped())
+      now[key].second += live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
   }
   for (const auto& [key, sum] : totals) {
     const std::vector<ClientMetric::Label> labels{{"vm", vm_text(key.first)}, {"pool", key.second}};

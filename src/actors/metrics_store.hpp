@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "actors/session_memory.hpp"
+#include "actors/vm_accounts.hpp"
 #include "protocol/executor_link.hpp"
 #include "protocol/layout.h"
 
@@ -24,6 +25,7 @@ struct SessionRecord {
   std::uint32_t vm = 0;
   std::string pool;
   std::shared_ptr<const SessionMemory> memory;
+  VmPlacePtr place;  ///< null: its executor is never known to be reaped
   std::atomic<std::uint64_t> doorbells{0};
 };
 using SessionRecordPtr = std::shared_ptr<SessionRecord>;

@@ -47,6 +47,11 @@ void VmPlace::reaped() noexcept {
   vm_->taken.reset(slot_);
 }
 
+bool VmPlace::is_reaped() const noexcept {
+  const std::lock_guard lock(vm_->mutex);
+  return reaped_;
+}
+
 VmPlacePtr VmAccounts::open(std::uint32_t vm, const Limits& limits, Refused& refused, std::string& error) {
   const std::lock_guard lock(mutex_);
   std::erase_if(vms_, [](const auto& entry) { return entry.second.expired(); });

@@ -26,6 +26,7 @@ class VmPlace {
   void ended() noexcept;
   /// Nobody writes the slot any more: what it holds is gone, and another session may get it.
   void reaped() noexcept;
+  bool is_reaped() const noexcept;
 
  private:
   const std::shared_ptr<Vm> vm_;

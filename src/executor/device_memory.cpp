@@ -1,6 +1,7 @@
 #include "executor/device_memory.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace vgpu::executor {
 
@@ -37,7 +38,14 @@ std::optional<Charge> DeviceMemory::reserve(u64 bytes) {
 
 void DeviceMemory::keep(u64 key, u32 context, Charge charge) {
   const std::lock_guard lock(mutex_);
-  held_.insert_or_assign(key, Held{context, std::move(charge)});
+  Held held{context, context < ages_.size() ? ages_[context] : 0, std::move(charge)};
+  if (const auto found = held_.find(key); found != held_.end()) lost_.push_back(std::move(found->second.charge));
+  held_.insert_or_assign(key, std::move(held));
+}
+
+void DeviceMemory::change(u64 key, u32 context, Charge charge) {
+  static_cast<void>(take(key));
+  keep(key, context, std::move(charge));
 }
 
 bool DeviceMemory::holds(u64 key) const {
@@ -52,30 +60,41 @@ std::optional<DeviceMemory::Held> DeviceMemory::take(u64 key) {
   return std::move(node.mapped());
 }
 
-void DeviceMemory::context_ended(u32 context) {
+u32 DeviceMemory::context_ending(u32 context) noexcept {
+  const std::lock_guard lock(mutex_);
+  return context < ages_.size() ? ages_[context]++ : 0;
+}
+
+void DeviceMemory::context_ended(u32 context, u32 ending) {
   {
     const std::lock_guard lock(mutex_);
-    std::erase_if(held_, [&](const auto& entry) { return entry.second.context == context; });
+    std::erase_if(held_,
+                  [&](const auto& entry) { return entry.second.context == context && entry.second.age <= ending; });
   }
   refresh();
 }
 
-void DeviceMemory::free_later(u64 key, u32 context) {
-  auto held = take(key);
-  if (!held) return;
+void DeviceMemory::add_freed(u32 context, Charge charge) {
   const std::lock_guard lock(mutex_);
-  freed_later_.push_back({context, std::move(held->charge)});
+  freed_later_.emplace_back(context, std::move(charge));
 }
 
 std::vector<Charge> DeviceMemory::freed_later(u32 context) {
   std::vector<Charge> freed;
   const std::lock_guard lock(mutex_);
-  std::erase_if(freed_later_, [&](Held& held) {
-    if (held.context != context) return false;
-    freed.push_back(std::move(held.charge));
+  std::erase_if(freed_later_, [&](auto& entry) {
+    if (entry.first != context) return false;
+    freed.push_back(std::move(entry.second));
     return true;
   });
   return freed;
+}
+
+void DeviceMemory::keep_physical(u64 handle, Charge charge) {
+  const std::lock_guard lock(mutex_);
+  Physical& place = physical_[handle];
+  if (place != nullptr) lost_.push_back(std::move(*place));
+  place = std::make_shared<Charge>(std::move(charge));
 }
 
 DeviceMemory::Physical DeviceMemory::physical(u64 handle) const {
@@ -84,9 +103,10 @@ DeviceMemory::Physical DeviceMemory::physical(u64 handle) const {
   return found != physical_.end() ? found->second : nullptr;
 }
 
-void DeviceMemory::released(u64 handle) {
+DeviceMemory::Physical DeviceMemory::release(u64 handle) {
   const std::lock_guard lock(mutex_);
-  physical_.erase(handle);
+  auto node = physical_.extract(handle);
+  return node.empty() ? nullptr : std::move(node.mapped());
 }
 
 void DeviceMemory::mapped(u64 address, Physical memory) {
@@ -106,13 +126,7 @@ DeviceMemory::Mappings DeviceMemory::unmap(u64 address, u64 bytes) {
 
 void DeviceMemory::watch(CUmemoryPool pool) {
   const std::lock_guard lock(mutex_);
-  if (!pools_.contains(pool)) pools_.emplace(pool, Charge(account_, 0));
-}
-
-Charge DeviceMemory::forget(CUmemoryPool pool) {
-  const std::lock_guard lock(mutex_);
-  auto node = pools_.extract(pool);
-  return node.empty() ? Charge(account_, 0) : std::move(node.mapped());
+  if (!pools_.contains(pool)) pools_.emplace(pool, Pool{Charge(account_, 0)});
 }
 
 void DeviceMemory::refresh_pool(CUmemoryPool pool, Charge& charge) const {
@@ -121,11 +135,38 @@ void DeviceMemory::refresh_pool(CUmemoryPool pool, Charge& charge) const {
     charge.set(bytes);
 }
 
+void DeviceMemory::refresh_pools() {
+  for (auto it = pools_.begin(); it != pools_.end();) {
+    refresh_pool(it->first, it->second.charge);
+    const bool gone = it->second.ended && it->second.charge.bytes() == 0;
+    if (gone) cuda_.cuMemPoolDestroy(it->first);
+    it = gone ? pools_.erase(it) : std::next(it);
+  }
+}
+
 void DeviceMemory::settle(CUmemoryPool pool, Charge charge) {
   const std::lock_guard lock(mutex_);
-  Charge& all = pools_.try_emplace(pool, Charge(account_, 0)).first->second;
+  Charge& all = pools_.try_emplace(pool, Pool{Charge(account_, 0)}).first->second.charge;
   all.add(std::move(charge));
   refresh_pool(pool, all);
+}
+
+CUresult DeviceMemory::end_pool(CUmemoryPool pool) {
+  watch(pool);
+  // From now on it keeps nothing that is not in use.
+  cuuint64_t nothing = 0;
+  cuda_.cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &nothing);
+  cuda_.cuMemPoolTrimTo(pool, 0);
+  const std::lock_guard lock(mutex_);
+  const auto found = pools_.find(pool);
+  if (found == pools_.end()) return CUDA_ERROR_INVALID_VALUE;
+  refresh_pool(pool, found->second.charge);
+  if (found->second.charge.bytes() != 0) {
+    found->second.ended = true;
+    return CUDA_SUCCESS;
+  }
+  pools_.erase(found);
+  return cuda_.cuMemPoolDestroy(pool);
 }
 
 bool DeviceMemory::has_room(CUmemoryPool pool, u64 bytes) const {
@@ -140,7 +181,7 @@ void DeviceMemory::trim_pools() {
   std::vector<CUmemoryPool> pools;
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [pool, charge] : pools_) pools.push_back(pool);
+    for (const auto& [pool, its] : pools_) pools.push_back(pool);
   }
   for (CUmemoryPool pool : pools) cuda_.cuMemPoolTrimTo(pool, 0);
   refresh();
@@ -228,7 +269,7 @@ void DeviceMemory::exec_destroyed(u64 exec) {
 
 void DeviceMemory::refresh() {
   const std::lock_guard lock(mutex_);
-  for (auto& [pool, charge] : pools_) refresh_pool(pool, charge);
+  refresh_pools();
   refresh_graphs();
 }
 

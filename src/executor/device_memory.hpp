@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -83,6 +84,7 @@ class DeviceMemory {
     if (!charge) return CUDA_ERROR_OUT_OF_MEMORY;
     protocol::u64 key = 0;
     const CUresult result = allocate(key);
+    // Kept after the driver's call: what is known to belong to a context that is ending was made before its end.
     if (result == CUDA_SUCCESS) keep(key, context, *std::move(charge));
     return result;
   }
@@ -95,14 +97,30 @@ class DeviceMemory {
     if (result != CUDA_SUCCESS && held) keep(key, held->context, std::move(held->charge));
     return result;
   }
+  /// What is under the key already is an object that nobody can name any more: it is charged for ever.
   void keep(protocol::u64 key, protocol::u32 context, Charge charge);
+  /// Puts the charge in the place of the one under the key.
+  void change(protocol::u64 key, protocol::u32 context, Charge charge);
   bool holds(protocol::u64 key) const;
-  /// The context has ended, and the driver has freed what lived in it.
-  void context_ended(protocol::u32 context);
+  /// Before the driver is asked to end a context; what comes back goes to context_ended().
+  protocol::u32 context_ending(protocol::u32 context) noexcept;
+  /// The context has ended, and the driver has freed what lived in it. What other threads have made meanwhile in one
+  /// that has its place already stays charged.
+  void context_ended(protocol::u32 context, protocol::u32 ending);
 
   /// What was freed behind the work of a stream of this context: let go when that work is known to be done. Taken
   /// before the context is synchronized, dropped after it.
-  void free_later(protocol::u64 key, protocol::u32 context);
+  template <typename F>
+  CUresult free_later(protocol::u64 key, protocol::u32 context, F&& release) {
+    auto held = take(key);
+    const CUresult result = release();
+    if (!held) return result;
+    if (result != CUDA_SUCCESS)
+      keep(key, held->context, std::move(held->charge));
+    else
+      add_freed(context, std::move(held->charge));
+    return result;
+  }
   std::vector<Charge> freed_later(protocol::u32 context);
 
   /// Physical memory lives as long as its handle or a mapping.
@@ -111,13 +129,13 @@ class DeviceMemory {
     if (!charge) return CUDA_ERROR_OUT_OF_MEMORY;
     const CUresult result = make();
     if (result != CUDA_SUCCESS) return result;
-    const std::lock_guard lock(mutex_);
-    physical_[handle] = std::make_shared<Charge>(*std::move(charge));
+    keep_physical(handle, *std::move(charge));
     return result;
   }
   using Physical = std::shared_ptr<Charge>;
   Physical physical(protocol::u64 handle) const;
-  void released(protocol::u64 handle);
+  /// Takes it out before the driver releases the handle; to be dropped after that.
+  Physical release(protocol::u64 handle);
   void mapped(protocol::u64 address, Physical memory);
   using Mappings = std::vector<std::pair<protocol::u64, Physical>>;
   /// The mappings that begin in a range, taken out.
@@ -126,17 +144,9 @@ class DeviceMemory {
   /// Pools keep memory: what one has taken from the device counts, be it in use or not. From here on the pool is looked
   /// at.
   void watch(CUmemoryPool pool);
-  /// Destroys a pool by destroy(): what is still in use of it is charged until the context's work is done.
-  CUresult end_pool(CUmemoryPool pool, protocol::u32 context, const auto& destroy) {
-    Charge charge = forget(pool);
-    const CUresult result = destroy();
-    const std::lock_guard lock(mutex_);
-    if (result == CUDA_SUCCESS)
-      freed_later_.push_back({context, std::move(charge)});
-    else
-      pools_.insert_or_assign(pool, std::move(charge));
-    return result;
-  }
+  /// Destroys a pool that nobody names any more. What is in use of it lives on, and so does the pool until that is
+  /// gone.
+  CUresult end_pool(CUmemoryPool pool);
   /// Adds what a call has reserved to the pool's charge, and makes that what the pool really has.
   void settle(CUmemoryPool pool, Charge charge);
   /// True if the pool could serve so many bytes out of what it has.
@@ -162,11 +172,18 @@ class DeviceMemory {
  private:
   struct Held {
     protocol::u32 context;
+    protocol::u32 age;  ///< how often the context was about to end when it was made
     Charge charge;
   };
-  Charge forget(CUmemoryPool pool);
+  struct Pool {
+    Charge charge;
+    bool ended = false;
+  };
+  void add_freed(protocol::u32 context, Charge charge);
+  void keep_physical(protocol::u64 handle, Charge charge);
   std::optional<Held> take(protocol::u64 key);
   void refresh_pool(CUmemoryPool pool, Charge& charge) const;
+  void refresh_pools();
   void refresh_graphs();
   protocol::u64 graph_reserved() const;
   std::optional<Charge> reserve_for_graphs(protocol::u64 in_all);
@@ -175,10 +192,12 @@ class DeviceMemory {
   const Driver& cuda_;
   mutable std::mutex mutex_;
   std::unordered_map<protocol::u64, Held> held_;
-  std::vector<Held> freed_later_;
+  std::array<protocol::u32, protocol::handle_limit(protocol::Kind::context) + 1> ages_{};
+  std::vector<Charge> lost_;
+  std::vector<std::pair<protocol::u32, Charge>> freed_later_;
   std::unordered_map<protocol::u64, Physical> physical_;
   std::map<protocol::u64, Physical> mappings_;
-  std::map<CUmemoryPool, Charge> pools_;
+  std::map<CUmemoryPool, Pool> pools_;
   std::vector<CUdevice> graph_devices_;
   std::unordered_map<protocol::u64, protocol::u64> execs_;  ///< bytes of their allocation nodes
   protocol::u64 exec_bytes_ = 0;

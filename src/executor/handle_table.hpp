@@ -150,7 +150,8 @@ class Handles {
   template <protocol::Kind K>
   bool put_entered(protocol::Handle<K> handle, const void* native) {
     const auto put = table<K>().put(handle.index(), handle.generation(), reinterpret_cast<std::uint64_t>(native));
-    if (put != HandleTable::Put::filled) leave<K>();
+    // One that is replaced still lives, though nobody can name it.
+    if (put == HandleTable::Put::refused) leave<K>();
     return put != HandleTable::Put::refused;
   }
   /// Calls f(handle, native) for each handle of a kind until it returns true: not for hot calls.

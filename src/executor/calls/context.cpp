@@ -10,18 +10,30 @@ namespace {
 /// Flags that make the driver write files, or open pipes, where the executor is.
 constexpr u32 kWritesFiles = CU_CTX_COREDUMP_ENABLE | CU_CTX_USER_COREDUMP_ENABLE;
 
-void primary_emptied(Invocation& in, CUdevice device) {
-  in.session.contexts.primary_emptied(device);
-  in.session.contexts.for_each_primary(device, [&](u32 index) { in.session.memory.context_ended(index); });
-}
+/// The end of a primary context's objects: made before the driver is asked for it. Another handle to the context must
+/// not find them.
+class PrimaryEnd {
+ public:
+  PrimaryEnd(Invocation& in, CUdevice device) : in_(in), device_(device) {
+    in.session.contexts.for_each_primary(
+        device, [&](u32 index) { endings_.emplace_back(index, in.session.memory.context_ending(index)); });
+  }
+  void happened() {
+    in_.session.contexts.primary_emptied(device_);
+    for (const auto& [index, ending] : endings_) in_.session.memory.context_ended(index, ending);
+  }
+  /// They die with its last reference.
+  void look() {
+    unsigned flags = 0;
+    int active = 0;
+    if (in_.cuda.cuDevicePrimaryCtxGetState(device_, &flags, &active) == CUDA_SUCCESS && active == 0) happened();
+  }
 
-/// The objects of a primary context die with its last reference. Another handle to it must not find them.
-void look_whether_emptied(Invocation& in, CUdevice device) {
-  unsigned flags = 0;
-  int active = 0;
-  if (in.cuda.cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && active == 0)
-    primary_emptied(in, device);
-}
+ private:
+  Invocation& in_;
+  const CUdevice device_;
+  std::vector<std::pair<u32, u32>> endings_;
+};
 
 /// What a new context takes, charged until it ends; nothing: over the limit, counted.
 std::optional<Charge> reserve_context(Invocation& in) {
@@ -87,9 +99,10 @@ VGPU_HANDLER(cuDevicePrimaryCtxRetain) {
 VGPU_HANDLER(cuDevicePrimaryCtxRelease) {
   CUdevice device = 0;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
+  PrimaryEnd end(in, device);
   const CUresult result = in.cuda.cuDevicePrimaryCtxRelease_v2(device);
   in.current.forget();
-  look_whether_emptied(in, device);
+  end.look();
   in.session.kernel_text.look();
   return result;
 }
@@ -97,9 +110,10 @@ VGPU_HANDLER(cuDevicePrimaryCtxRelease) {
 VGPU_HANDLER(cuDevicePrimaryCtxReset) {
   CUdevice device = 0;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
+  PrimaryEnd end(in, device);
   const CUresult result = in.cuda.cuDevicePrimaryCtxReset_v2(device);
   in.current.forget();
-  primary_emptied(in, device);
+  end.happened();
   in.session.kernel_text.look();
   return result;
 }
@@ -126,10 +140,12 @@ VGPU_HANDLER(cuCtxCreate) {
 }
 
 VGPU_HANDLER(cuCtxDestroy) {
+  // Before its place is free for another one.
+  const u32 ending = in.session.memory.context_ending(request.context.index());
   const CUcontext context = in.session.contexts.take(request.context);
   if (context == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
   const CUresult result = in.cuda.cuCtxDestroy_v2(context);
-  in.session.memory.context_ended(request.context.index());
+  in.session.memory.context_ended(request.context.index(), ending);
   in.current.forget();
   in.session.kernel_text.look();
   return result;
@@ -157,7 +173,7 @@ VGPU_HANDLER(cuCtxSetLimit) {
   auto charge = in.session.memory.reserve(limit_bytes(in, limit, request.value));
   if (!charge) return CUDA_ERROR_OUT_OF_MEMORY;
   const CUresult result = in.cuda.cuCtxSetLimit(limit, request.value);
-  if (result == CUDA_SUCCESS) in.session.memory.keep(key, in.header.context, *std::move(charge));
+  if (result == CUDA_SUCCESS) in.session.memory.change(key, in.header.context, *std::move(charge));
   return result;
 }
 

@@ -82,8 +82,8 @@ VGPU_HANDLER(cuMemGetInfo) {
   const Account& account = in.session.account;
   reply.free = free;
   reply.total = total;
+  in.session.memory.refresh();
   if (const u64 most = account.limit(Limit::memory); most != 0) {
-    in.session.memory.refresh();
     reply.total = std::min<u64>(total, most);
     reply.free = std::min<u64>(free, account.left(Limit::memory));
   }
@@ -104,10 +104,10 @@ VGPU_HANDLER(cuMemFreeAsync) {
   CUstream stream = nullptr;
   if (!in.stream(request.stream, stream)) return CUDA_ERROR_INVALID_HANDLE;
   const CUdeviceptr pointer = device_pointer(request.pointer);
-  const CUresult result = in.cuda.cuMemFreeAsync(pointer, stream);
-  if (result == CUDA_SUCCESS && !in.session.captures.captures(in.cuda, stream))
-    in.session.memory.free_later(pointer, in.header.context);
-  return result;
+  const auto free = [&] { return in.cuda.cuMemFreeAsync(pointer, stream); };
+  // In a capture nothing is freed.
+  return in.session.captures.captures(in.cuda, stream) ? free()
+                                                       : in.session.memory.free_later(pointer, in.header.context, free);
 }
 
 VGPU_HANDLER(cuMemHostAlloc) {

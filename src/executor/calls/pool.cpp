@@ -53,9 +53,18 @@ VGPU_HANDLER(cuMemPoolDestroy) {
   if (is_default(in, request.pool)) return CUDA_ERROR_INVALID_VALUE;
   const auto pool = in.session.handles.take<CUmemoryPool>(request.pool);
   if (pool == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  // Memory of it that is still in use stays, and stays charged until all work is done; its number may be given out
-  // anew.
-  return in.session.memory.end_pool(pool, in.header.context, [&] { return in.cuda.cuMemPoolDestroy(pool); });
+  std::unique_lock lock(in.session.current_pools_mutex);
+  const auto of_device = [&](const auto& entry) {
+    CUmemoryPool standard = nullptr;
+    if (entry.second.value != request.pool.value) return false;
+    // It may live on for a while, and nothing more may come out of it.
+    if (in.cuda.cuDeviceGetDefaultMemPool(&standard, entry.first) == CUDA_SUCCESS)
+      in.cuda.cuDeviceSetMemPool(entry.first, standard);
+    return true;
+  };
+  std::erase_if(in.session.current_pools, of_device);
+  lock.unlock();
+  return in.session.memory.end_pool(pool);
 }
 
 VGPU_HANDLER(cuMemPoolGetAttribute) {

@@ -53,9 +53,8 @@ VGPU_HANDLER(cuMemCreate) {
 VGPU_HANDLER(cuMemRelease) {
   const auto* const handle = in.session.handles.take<const void*>(request.allocation);
   if (handle == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  const CUresult result = in.cuda.cuMemRelease(number(handle));
-  in.session.memory.released(request.allocation.value);
-  return result;
+  const auto memory = in.session.memory.release(request.allocation.value);
+  return in.cuda.cuMemRelease(number(handle));
 }
 
 VGPU_HANDLER(cuMemMap) {

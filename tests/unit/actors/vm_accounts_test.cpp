@@ -68,7 +68,9 @@ TEST_CASE("What a session held is gone when its executor is reaped, and its slot
   second->ended();
   CHECK(account->slots[slot].held[0] == 9);
   CHECK(open(accounts, 1, {})->slot() != slot);
+  CHECK_FALSE(second->is_reaped());
   second->reaped();
+  CHECK(second->is_reaped());
   CHECK(account->slots[slot].held[0] == 0);
   CHECK(account->slots[slot].held[3] == 0);
   const auto third = open(accounts, 1, {});

@@ -2,11 +2,14 @@
 #include "executor/image_bytes.hpp"
 
 #include <elf.h>
+#include <lz4.h>
 
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <string_view>
 #include <vector>
+
+#include "common/fatbin.hpp"
 
 using namespace vgpu::protocol;
 using vgpu::executor::image_device_bytes;
@@ -35,17 +38,32 @@ std::vector<std::byte> cubin(u64 code, u64 data, u64 unloaded) {
   return bytes;
 }
 
-std::vector<std::byte> fat(const std::vector<std::byte>& payload) {
-  std::vector<std::byte> bytes(16 + 64);
-  const auto put = [&](std::size_t at, auto value) { std::memcpy(bytes.data() + at, &value, sizeof value); };
-  put(0, u32{0xba55ed50});
-  put(4, u16{1});
-  put(6, u16{16});
-  put(8, u64{64 + payload.size()});
-  put(16, u16{2});
-  put(20, u32{64});
-  put(24, u64{payload.size()});
-  bytes.insert(bytes.end(), payload.begin(), payload.end());
+std::vector<std::byte> fat(const std::vector<std::byte>& payload, u32 unpacked = 0) {
+  vgpu::fatbin::Header header{vgpu::fatbin::kMagic, 1, sizeof(vgpu::fatbin::Header), 0};
+  vgpu::fatbin::Entry entry{};
+  header.bytes = sizeof entry + payload.size();
+  entry.kind = vgpu::fatbin::kKindElf;
+  entry.header_bytes = sizeof entry;
+  entry.stored_bytes = payload.size();
+  if (unpacked != 0) {
+    entry.flags = vgpu::fatbin::kFlagLz4;
+    entry.compressed_bytes = static_cast<u32>(payload.size());
+    entry.uncompressed_bytes = unpacked;
+  }
+  std::vector<std::byte> bytes(sizeof header + sizeof entry + payload.size());
+  std::memcpy(bytes.data(), &header, sizeof header);
+  std::memcpy(bytes.data() + sizeof header, &entry, sizeof entry);
+  std::memcpy(bytes.data() + sizeof header + sizeof entry, payload.data(), payload.size());
+  return bytes;
+}
+
+std::vector<std::byte> packed(const std::vector<std::byte>& plain) {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(LZ4_compressBound(static_cast<int>(plain.size()))));
+  const int length =
+      LZ4_compress_default(reinterpret_cast<const char*>(plain.data()), reinterpret_cast<char*>(bytes.data()),
+                           static_cast<int>(plain.size()), static_cast<int>(bytes.size()));
+  REQUIRE(length > 0);
+  bytes.resize(static_cast<std::size_t>(length));
   return bytes;
 }
 
@@ -64,6 +82,13 @@ TEST_CASE("image bytes: sections of a cubin, within a fat binary too") {
   CHECK(image_device_bytes(cubin(1000, 20, 7), true) == 1020);
   CHECK(image_device_bytes(cubin(1000, 20, 7), false) == 20);
   CHECK(image_device_bytes(fat(cubin(1000, 20, 7)), true) == 1020);
+  const auto plain = cubin(1000, 20, 7);
+  const auto size = static_cast<u32>(plain.size());
+  CHECK(image_device_bytes(fat(packed(plain), size), true) == 1020);
+  CHECK(image_device_bytes(fat(packed(plain), size), false) == 0);
+  // One that is not what it says it is counts nothing; no driver loads it.
+  CHECK(image_device_bytes(fat(packed(plain), size - 1), true) == 0);
+  CHECK(image_device_bytes(fat(packed(plain), ~u32{0}), true) == 0);
 }
 
 TEST_CASE("image bytes: no image makes it read outside of it") {

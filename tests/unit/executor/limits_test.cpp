@@ -150,7 +150,17 @@ TEST_CASE("limits: memory of a stream's pool counts as what the pool keeps") {
   CHECK(vm.used() == kPiece);
   CHECK(vm.guest.call<call::cuMemPoolTrimTo>({pool, 0}) == CUDA_SUCCESS);
   CHECK(vm.used() == 0);
+  // What is in use of a pool that is destroyed is charged until it is freed.
+  REQUIRE(vm.guest.call<call::cuMemAllocFromPoolAsync>({kPiece, pool, stream}, &from) == CUDA_SUCCESS);
   CHECK(vm.guest.call<call::cuMemPoolDestroy>({pool}) == CUDA_SUCCESS);
+  CHECK(vm.guest.call<call::cuCtxSynchronize>({0}) == CUDA_SUCCESS);
+  CHECK(vm.used() == kPiece);
+  CHECK(vm.guest.call<call::cuMemAllocAsync>({kPiece, stream}) == CUDA_ERROR_OUT_OF_MEMORY);
+  got[0].pointer = from.pointer;
+  REQUIRE(free(0) == CUDA_SUCCESS);
+  CHECK(vm.used() == 0);
+  REQUIRE(vm.guest.call<call::cuMemAllocAsync>({kPiece, stream}, &got[0]) == CUDA_SUCCESS);
+  REQUIRE(free(0) == CUDA_SUCCESS);
 }
 
 TEST_CASE("limits: a stream may take again what was freed in it before, though it is still at work") {
@@ -276,7 +286,7 @@ TEST_CASE("limits: a context takes what it takes, and its end gives all back tha
   CHECK(vm.guest.call<call::cuCtxDestroy>({second}) == CUDA_SUCCESS);
   CHECK(vm.used() == 20 * kMiB);
   REQUIRE(vm.guest.allocate(kPiece) != 0);
-  CHECK(vm.guest.call<call::cuDevicePrimaryCtxRelease>({0, 0}) == CUDA_SUCCESS);
+  CHECK(vm.guest.call<call::cuDevicePrimaryCtxReset>({0, 0}) == CUDA_SUCCESS);
   CHECK(vm.used() == 0);
 }
 
