@@ -47,7 +47,10 @@ void Account::release(Limit limit, u64 amount) noexcept {
   if (limit == Limit::memory) stats_.memory_used_bytes.fetch_sub(amount, std::memory_order_relaxed);
 }
 
-void Account::refuse(Limit limit) noexcept { stats_.refused[index_of(limit)].fetch_add(1, std::memory_order_relaxed); }
+void Account::refuse(Limit limit) noexcept {
+  // More than there could be of anything is no refusal of ours where there is no limit.
+  if (this->limit(limit) != 0) stats_.refused[index_of(limit)].fetch_add(1, std::memory_order_relaxed);
+}
 
 u64 Account::limit(Limit limit) const noexcept {
   return account_->limits[index_of(limit)].load(std::memory_order_relaxed);

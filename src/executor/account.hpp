@@ -22,7 +22,7 @@ class Account {
   /// The same for what is held already, whatever the limit says.
   void take(protocol::Limit limit, protocol::u64 amount) noexcept;
   void release(protocol::Limit limit, protocol::u64 amount) noexcept;
-  /// Counts that something was refused for this limit.
+  /// Counts that something was refused for this limit, if there is one.
   void refuse(protocol::Limit limit) noexcept;
 
   /// 0: none.

@@ -137,6 +137,7 @@ void DeviceMemory::refresh_pool(CUmemoryPool pool, Charge& charge) const {
 
 void DeviceMemory::refresh_pools() {
   for (auto it = pools_.begin(); it != pools_.end();) {
+    if (it->second.ended) cuda_.cuMemPoolTrimTo(it->first, 0);
     refresh_pool(it->first, it->second.charge);
     const bool gone = it->second.ended && it->second.charge.bytes() == 0;
     if (gone) cuda_.cuMemPoolDestroy(it->first);

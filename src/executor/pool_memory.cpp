@@ -36,7 +36,7 @@ CUresult PoolAllocation::reserve(u64 bytes) {
 CUresult PoolAllocation::reserve_after_waiting(u64 bytes) {
   DeviceMemory& memory = in_.session.memory;
   const u64 most = in_.session.account.limit(Limit::memory);
-  if (most != 0 && bytes > most) return memory.refuse();
+  if (most == 0 || bytes > most) return memory.refuse();
   if (const CUresult result = in_.session.synchronize(in_.header.context); result != CUDA_SUCCESS) return result;
   tight_ = true;
   // What the pool has and does not use needs no more from the device.
