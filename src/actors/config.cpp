@@ -191,13 +191,18 @@ class Reader {
   void read_executor(const toml::table* table) {
     static const toml::table kNone;
     TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[executor]",
-                       {"spin_microseconds", "path", "region_size", "images", "images_size"});
+                       {"spin_microseconds", "path", "region_size", "images", "images_size", "context_memory"});
     if (const auto spin = reader.number("spin_microseconds", 0, 1'000'000)) config_.spin_microseconds = *spin;
     if (const auto path = reader.text("path")) {
       config_.executor = *path;
       if (config_.executor.is_relative()) reader.mistake("path", "expected an absolute path, found \"" + *path + "\"");
     }
     read_images(reader);
+    if (const auto text = reader.text("context_memory")) {
+      config_.context_memory = parse_size(*text);
+      if (!config_.context_memory)
+        reader.mistake("context_memory", "expected a size such as \"528MiB\", found \"" + *text + "\"");
+    }
     if (const auto text = reader.text("region_size")) {
       const auto bytes = parse_size(*text);
       if (!bytes || *bytes < kLowestRegion || *bytes > kHighestRegion || *bytes % VGPU_ARENA_GRANULE != 0)

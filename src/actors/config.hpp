@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "actors/lease_policy.hpp"
+#include "actors/limits.hpp"
 #include "common/log.hpp"
 #include "protocol/device.h"
 
@@ -70,6 +71,7 @@ struct VmConfig {
   std::filesystem::path ivshmem_socket;
   std::uint64_t ivshmem_memory = std::uint64_t{4} << 30;  ///< bytes, a power of two
   std::uint32_t ivshmem_channels = VGPU_DEFAULT_CHANNELS;
+  Limits limits;
 };
 
 /// The whole configuration, checked: names are unique, each pool that is named exists, each size is in bounds.
@@ -90,9 +92,11 @@ struct Config {
   std::vector<VmConfig> vms;
   bool allow_unregistered = true;
   std::string unregistered_pool;
-  Tenant unregistered;  ///< of each VM that is not listed
+  Tenant unregistered;         ///< of each VM that is not listed
+  Limits unregistered_limits;  ///< of each VM that is not registered
   std::uint32_t spin_microseconds = 50;
-  std::filesystem::path executor;  ///< empty: beside vgpud
+  std::optional<std::uint64_t> context_memory;  ///< bytes that a context takes; nothing: what is known of the driver
+  std::filesystem::path executor;               ///< empty: beside vgpud
   std::uint64_t region_bytes = std::uint64_t{16} << 30;
   std::filesystem::path images;                         ///< where executors keep programs' images; empty: nowhere
   std::uint64_t images_bytes = std::uint64_t{4} << 30;  ///< at most, for each user of each VM
@@ -101,6 +105,7 @@ struct Config {
   const VmConfig* vm(std::uint32_t id) const noexcept;
   /// What the VM was given, be it listed or not.
   Tenant tenant(std::uint32_t vm) const noexcept;
+  const Limits& limits_of(std::uint32_t vm) const noexcept;
 };
 
 using ConfigPtr = std::shared_ptr<const Config>;

@@ -125,4 +125,9 @@ std::optional<Priority> parse_priority(std::string_view text) {
   return std::nullopt;
 }
 
+const Limits& Config::limits_of(std::uint32_t id) const noexcept {
+  const VmConfig* const registered = vm(id);
+  return registered != nullptr ? registered->limits : unregistered_limits;
+}
+
 }  // namespace vgpu::daemon

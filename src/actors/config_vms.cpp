@@ -1,5 +1,6 @@
 #include <bit>
 
+#include "actors/config_limits.hpp"
 #include "actors/config_parts.hpp"
 #include "protocol/session.hpp"
 
@@ -87,7 +88,7 @@ void read_names(TableReader& reader, const Config& config, VmConfig& vm) {
 void read_vm(MistakeList& mistakes, const toml::table& table, Config& config) {
   TableReader reader(mistakes, table, "[[vm]]",
                      {"id", "name", "uuid", "pool", "weight", "priority", "max_kernel_seconds", "ivshmem_socket",
-                      "ivshmem_memory", "ivshmem_channels"});
+                      "ivshmem_memory", "ivshmem_channels", VGPU_LIMIT_KEYS});
   VmConfig vm;
   if (reader.find("id") == nullptr) {
     mistakes.add(table, "[[vm]] needs id = N");
@@ -100,6 +101,7 @@ void read_vm(MistakeList& mistakes, const toml::table& table, Config& config) {
   if (const auto pool = existing_pool(reader, config, reader.required_text("pool"))) vm.pool = *pool;
   read_tenant(reader, vm.tenant);
   vm.tenant.vm = vm.id;
+  vm.limits = read_limits(reader);
   read_ivshmem(reader, config, vm);
   config.vms.push_back(std::move(vm));
 }
@@ -112,11 +114,12 @@ void read_vms(MistakeList& mistakes, const toml::table& root, Config& config) {
   static const toml::table kNone;
   const toml::table* const table = table_of(mistakes, root, "unregistered");
   TableReader reader(mistakes, table != nullptr ? *table : kNone, "[unregistered]",
-                     {"allow", "pool", "weight", "priority", "max_kernel_seconds"});
+                     {"allow", "pool", "weight", "priority", "max_kernel_seconds", VGPU_LIMIT_KEYS});
   if (const auto allow = reader.boolean("allow")) config.allow_unregistered = *allow;
   if (!config.pools.empty()) config.unregistered_pool = config.pools.front().name;
   if (const auto pool = existing_pool(reader, config, reader.text("pool"))) config.unregistered_pool = *pool;
   read_tenant(reader, config.unregistered);
+  config.unregistered_limits = read_limits(reader);
 }
 
 }  // namespace vgpu::daemon

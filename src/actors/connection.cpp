@@ -16,6 +16,9 @@ using Phase = ConnectionState::Phase;
 constexpr std::array<std::chrono::milliseconds, 3> kMoreWakes{
     std::chrono::milliseconds(2), std::chrono::milliseconds(20), std::chrono::milliseconds(200)};
 
+/// What a context of NVIDIA's driver takes of the device by itself: 526 MiB on an H100.
+constexpr std::uint64_t kContextMemory = std::uint64_t{528} << 20;
+
 Ending ending_of(ErrorCode code, const std::string& detail = {}) {
   const ErrorInfo& info = error_info(code);
   return {info.reason, info.result, detail.empty() ? info.text : info.text + (" (" + detail + ")")};
@@ -61,6 +64,7 @@ void end_session(Self self, Ending ending) {
   const Ending& why = state.ending;
 
   if (state.memory != nullptr) state.memory->end(why.reason, why.result);
+  if (state.place != nullptr) state.place->ended();
   if (before != Phase::open) {
     if (why.reason != VGPU_END_CLOSED) {
       state.socket->welcome(refusal_welcome(why.reason, why.result, why.text), nullptr);
@@ -110,6 +114,13 @@ void open_session(Self self, const protocol::Hello& hello) {
   std::string error;
   state.memory = state.socket->make_memory(config->region_bytes, session, state.identity.vm, features, error);
   if (state.memory == nullptr) return end_session(self, ending_of(ErrorCode::no_memory, error));
+  VmAccounts::Refused refused{};
+  state.place = context.accounts.open(state.identity.vm, config->limits_of(state.identity.vm), refused, error);
+  if (refused == VmAccounts::Refused::too_many_sessions) {
+    self->send(context.metrics, refused_atom_v, state.identity.vm, state.identity.pool);
+    return end_session(self, ending_of(ErrorCode::vm_sessions));
+  }
+  if (state.place == nullptr) return end_session(self, ending_of(ErrorCode::no_memory, error));
   state.record = std::make_shared<SessionRecord>();
   state.record->session = session;
   state.record->vm = state.identity.vm;
@@ -125,6 +136,9 @@ void open_session(Self self, const protocol::Hello& hello) {
   spec.spin_microseconds = config->spin_microseconds;
   spec.log_calls = log::enabled(log::Level::debug);
   spec.memory = state.memory;
+  state.record->place = state.place;
+  spec.place = state.place;
+  spec.context_memory = config->context_memory.value_or(pool.driver.software ? 0 : kContextMemory);
   if (context.images != nullptr) {
     UniqueFd folder = context.images->open(state.identity.vm, state.memory->vm() != nullptr, state.socket->peer().uid);
     if (folder) {

@@ -26,6 +26,7 @@ struct ConnectionState {
   Phase phase = Phase::greeting;
   std::string process;  ///< program, as the guest or else its kernel says
   Identity identity;
+  VmPlacePtr place;         ///< among its VM's sessions; set from `opening` on
   SessionRecordPtr record;  ///< set from `opening` on
   std::shared_ptr<SessionMemory> memory;
   executor_actor executor;

@@ -12,6 +12,7 @@
 #include "actors/interfaces.hpp"
 #include "actors/pool_membership.hpp"
 #include "actors/ports.hpp"
+#include "actors/vm_accounts.hpp"
 
 namespace vgpu::daemon {
 
@@ -43,6 +44,7 @@ struct Context {
   StartExecutor start_executor;
   std::unique_ptr<ImageFolders> images;  ///< null: none are kept
   mutable PoolMembership membership;
+  mutable VmAccounts accounts;
   mutable std::atomic<std::uint32_t> sessions{0};  ///< the number of the last session
 
  private:

@@ -38,8 +38,8 @@ namespace {
 
 /// From the signal to giving up on a clean end.
 constexpr std::chrono::milliseconds kStopDeadline{4'500};
-/// Descriptors that a connection takes: socket, region, counters, doorbell twice, link, pidfd.
-constexpr rlim_t kFdsOfConnection = 8;
+/// Descriptors that a connection takes: socket, region, counters, doorbell twice, link, pidfd, its VM's account.
+constexpr rlim_t kFdsOfConnection = 9;
 constexpr rlim_t kFdsOfDaemon = 64;
 
 int fail(const std::string& text) {

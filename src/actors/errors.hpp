@@ -22,6 +22,7 @@ enum class ErrorCode : std::uint8_t {
   vm_connected,      ///< another QEMU is this VM already
   vm_memory,         ///< the VM's memory or descriptors are not what they must be
   too_many,          ///< the daemon serves as many connections as it can
+  vm_sessions,       ///< the VM has as many sessions as it may
   no_memory,         ///< region, counters or doorbell could not be made
   executor_start,    ///< the process could not be started
   executor_refused,  ///< the process started and found no GPU
@@ -73,6 +74,9 @@ inline constexpr std::array<ErrorInfo, static_cast<std::size_t>(ErrorCode::count
     {ErrorCode::vm_memory, VGPU_END_BAD_REQUEST, kCudaErrorUnknown, "the device's memory cannot be used"},
     {ErrorCode::too_many, VGPU_END_LIMIT, kCudaErrorSystemNotReady,
      "the daemon serves as many guest processes as it can; end one, or raise vgpud's limit of open files"},
+    {ErrorCode::vm_sessions, VGPU_END_LIMIT, kCudaErrorSystemNotReady,
+     "this VM has as many sessions as it may have at once (sessions in its [[vm]] or in [unregistered], 1024 at most); "
+     "end one of its processes, or raise the number"},
     {ErrorCode::no_memory, VGPU_END_LIMIT, kCudaErrorOutOfMemory,
      "the host has no memory or descriptors for another session"},
     {ErrorCode::executor_start, VGPU_END_EXECUTOR_START, kCudaErrorSystemNotReady,

@@ -28,8 +28,13 @@ using protocol::ExecutorEvent;
 
 class Process final : public ExecutorProcess, public std::enable_shared_from_this<Process> {
  public:
-  Process(asio::io_context& io, pid_t pid, UniqueFd link, UniqueFd pidfd, Handlers handlers)
-      : io_(io), pid_(pid), link_(io, link.release()), pidfd_(io, pidfd.release()), handlers_(std::move(handlers)) {}
+  Process(asio::io_context& io, pid_t pid, UniqueFd link, UniqueFd pidfd, VmPlacePtr place, Handlers handlers)
+      : io_(io),
+        pid_(pid),
+        link_(io, link.release()),
+        pidfd_(io, pidfd.release()),
+        place_(std::move(place)),
+        handlers_(std::move(handlers)) {}
 
   pid_t pid() const noexcept override { return pid_; }
 
@@ -117,6 +122,7 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
       result = ::waitid(P_PIDFD, static_cast<id_t>(pidfd_.native_handle()), &info, WEXITED);
     } while (result != 0 && errno == EINTR);
     reaped_ = true;
+    if (place_ != nullptr) place_->reaped();
     // What it said last explains its end, so it comes first. Bounded: the buffer is.
     for (int i = 0; i < 64 && link_.is_open() && read_event(); ++i) {
     }
@@ -132,6 +138,7 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
   const pid_t pid_;
   asio::posix::stream_descriptor link_;
   asio::posix::stream_descriptor pidfd_;
+  const VmPlacePtr place_;
   Handlers handlers_;
   bool waiting_ = false;
   bool reaped_ = false;
@@ -140,7 +147,7 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
 /// Runs in the child, between fork and exec: only what is async-signal-safe. Descriptors first move above the fixed
 /// numbers, so that none overwrites another. One that is -1 stays closed.
 [[noreturn]] void run_child(const char* program, char* const* arguments, char* const* environment,
-                            std::array<int, 5> fds, pid_t parent) {
+                            std::array<int, 6> fds, pid_t parent) {
   for (int& fd : fds)
     if (fd >= 0 && (fd = ::fcntl(fd, F_DUPFD, 16)) < 0) ::_exit(126);
   for (std::size_t i = 0; i < fds.size(); ++i) {
@@ -150,7 +157,7 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
     else if (::dup2(fds[i], number) < 0)
       ::_exit(126);
   }
-  if (::close_range(protocol::kImagesFd + 1, ~0u, 0) != 0) ::_exit(126);
+  if (::close_range(protocol::kLastFd + 1, ~0u, 0) != 0) ::_exit(126);
   ::setpgid(0, 0);
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(126);
 #ifndef __SANITIZE_THREAD__  // which knows the standard layout only
@@ -217,8 +224,12 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
   std::vector<std::string> arguments{"vgpu-executor"};
   std::vector<std::string> environment = executor_environment(::environ, spec.driver);
   const std::vector<char*> argument_pointers = pointers(arguments), environment_pointers = pointers(environment);
-  const std::array<int, 5> fds{theirs.get(), spec.memory->region_fd(), spec.memory->stats_fd(),
-                               spec.memory->interrupt_fd(), spec.images != nullptr ? spec.images->get() : -1};
+  const std::array<int, 6> fds{theirs.get(),
+                               spec.memory->region_fd(),
+                               spec.memory->stats_fd(),
+                               spec.memory->interrupt_fd(),
+                               spec.images != nullptr ? spec.images->get() : -1,
+                               spec.place != nullptr ? spec.place->fd() : -1};
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return failed("fork");
@@ -232,7 +243,7 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
     errno = kept;
     return failed("pidfd_open");
   }
-  auto process = std::make_shared<Process>(io, pid, std::move(ours), std::move(pidfd), std::move(handlers));
+  auto process = std::make_shared<Process>(io, pid, std::move(ours), std::move(pidfd), spec.place, std::move(handlers));
   process->start();
 
   ExecutorCommand start;
@@ -250,6 +261,8 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
   start.spin_microseconds = spec.spin_microseconds;
   start.images_bytes = spec.images_bytes;
   start.device = spec.driver.device;
+  start.context_memory = spec.context_memory;
+  if (spec.place != nullptr) start.account_slot = spec.place->slot();
   spec.pool.copy(start.pool.data(), start.pool.size() - 1);
   const std::string library = spec.driver.library.string();
   if (library.size() >= start.driver_library.size()) {

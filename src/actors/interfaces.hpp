@@ -172,6 +172,8 @@ using metrics_actor = Interface<
     caf::result<void>(refused_atom, std::uint32_t),
     // Clock: time to sample what sessions hold.
     caf::result<void>(tick_atom),
+    // Connection: this VM in this pool has as many sessions as it may.
+    caf::result<void>(refused_atom, std::uint32_t, std::string),
     // Daemon: end.
     caf::result<void>(stop_atom)>;
 

@@ -66,6 +66,7 @@ metrics_actor::behavior_type metrics(Self self, std::shared_ptr<MetricsStore> st
       [self](opened_atom, std::uint32_t vm, const std::string& pool) { self->state.store->vm_connected(vm, pool); },
       [self](closed_atom, std::uint32_t vm, const std::string& pool) { self->state.store->vm_disconnected(vm, pool); },
       [self](refused_atom, std::uint32_t reason) { self->state.store->refused(static_cast<vgpu_end_reason>(reason)); },
+      [self](refused_atom, std::uint32_t vm, const std::string& pool) { self->state.store->session_refused(vm, pool); },
       [self](tick_atom) { tick(self); },
       [self](stop_atom) {
         write_accounts(self);

@@ -75,6 +75,9 @@ void Totals::add(const Totals& other) noexcept {
   gpu_nanoseconds += other.gpu_nanoseconds;
   memory_byte_seconds += other.memory_byte_seconds;
   waits.add(other.waits);
+  for (std::size_t i = 0; i < refused.size(); ++i) refused[i] += other.refused[i];
+  sessions_refused += other.sessions_refused;
+  delayed += other.delayed;
 }
 
 MetricsStore::Key MetricsStore::key_of(std::uint32_t vm, const std::string& pool) const {
@@ -91,6 +94,8 @@ void MetricsStore::read(Live& live) {
   raise(live.totals.gpu_nanoseconds, stats.gpu_nanoseconds);
   live.totals.waits = live.record->waits.read();
   for (std::size_t i = 0; i < kDirections; ++i) raise(live.totals.copied[i], stats.copied_bytes[i]);
+  for (std::size_t i = 0; i < protocol::kLimits; ++i) raise(live.totals.refused[i], stats.refused[i]);
+  raise(live.totals.delayed, stats.calls_delayed);
   for (std::size_t i = 0; i < live.calls_by_name.size(); ++i) raise(live.calls_by_name[i], stats.calls_by_name[i]);
   for (std::size_t i = 0; i < live.unsupported.size(); ++i) raise(live.unsupported[i], stats.unsupported_by_name[i]);
 }
@@ -133,6 +138,11 @@ void MetricsStore::fault(std::uint32_t vm, const std::string& pool, vgpu_end_rea
 void MetricsStore::refused(vgpu_end_reason reason) {
   const std::lock_guard lock(mutex_);
   ++refused_[reason];
+}
+
+void MetricsStore::session_refused(std::uint32_t vm, const std::string& pool) {
+  const std::lock_guard lock(mutex_);
+  ++ended_[key_of(vm, pool)].sessions_refused;
 }
 
 void MetricsStore::vm_connected(std::uint32_t vm, const std::string& pool) {
@@ -180,7 +190,10 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
   Family vms("vgpu_vm_connected", "1 while the VM's QEMU is connected.", MetricType::Gauge);
   Family kernels("vgpu_kernels_launched_total", "Kernels that were launched.", MetricType::Counter);
   Family copied("vgpu_copied_bytes_total", "Bytes that copies have moved.", MetricType::Counter);
-  Family memory("vgpu_memory_used_bytes", "GPU memory that sessions hold through allocation calls.", MetricType::Gauge);
+  Family memory("vgpu_memory_used_bytes", "GPU memory that is charged to sessions.", MetricType::Gauge);
+  Family limited("vgpu_limit_refusals_total", "What a limit of a VM did not allow.", MetricType::Counter);
+  Family delayed("vgpu_calls_delayed_total", "Times that a session's calls waited for the VM's calls per second.",
+                 MetricType::Counter);
   Family gpu("vgpu_gpu_seconds_total", "GPU time that leases used.", MetricType::Counter);
   Family byte_seconds("vgpu_memory_byte_seconds_total", "GPU memory held, over time.", MetricType::Counter);
   Family waits("vgpu_lease_wait_seconds", "How long sessions with work waited for a lease.", MetricType::Histogram);
@@ -202,7 +215,9 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
     for (std::size_t i = 0; i < pool.calls_by_name.size(); ++i) pool.calls_by_name[i] += live->calls_by_name[i];
     for (std::size_t i = 0; i < names.size(); ++i) names[i] += live->unsupported[i];
     ++now[key].first;
-    now[key].second += live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
+    // What a reaped executor held is gone, though its session has not yet ended.
+    if (live->record->place == nullptr || !live->record->place->is_reaped())
+      now[key].second += live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
   }
   for (const auto& [key, sum] : sums) {
     const std::vector<ClientMetric::Label> labels{{"vm", vm_text(key.first)}, {"pool", key.second}};
@@ -214,6 +229,14 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
     waits.add(labels, sum.waits);
     sessions.add(labels, now[key].first);
     memory.add(labels, now[key].second);
+    delayed.add(labels, sum.delayed);
+    const auto add_limited = [&](const char* limit, std::uint64_t value) {
+      std::vector<ClientMetric::Label> with_limit = labels;
+      with_limit.push_back({"limit", limit});
+      limited.add(std::move(with_limit), value);
+    };
+    for (std::uint32_t i = 0; i < protocol::kLimits; ++i) add_limited(protocol::limit_name(i), sum.refused[i]);
+    add_limited("sessions", sum.sessions_refused);
     for (std::uint32_t i = 0; i < kDirections; ++i) {
       std::vector<ClientMetric::Label> with_direction = labels;
       with_direction.push_back({"direction", protocol::direction_name(i)});
@@ -241,7 +264,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
 
   std::vector<MetricFamily> families;
   for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &gpu, &byte_seconds,
-                         &waits, &faults, &refused, &unsupported, &build})
+                         &waits, &limited, &delayed, &faults, &refused, &unsupported, &build})
     families.push_back(family->take());
   return families;
 }

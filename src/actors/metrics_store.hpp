@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "actors/session_memory.hpp"
+#include "actors/vm_accounts.hpp"
 #include "actors/wait_histogram.hpp"
 #include "protocol/executor_link.hpp"
 #include "protocol/layout.h"
@@ -26,6 +27,7 @@ struct SessionRecord {
   std::uint32_t vm = 0;
   std::string pool;
   std::shared_ptr<const SessionMemory> memory;
+  VmPlacePtr place;  ///< null: its executor is never known to be reaped
   std::atomic<std::uint64_t> doorbells{0};
   WaitHistogram waits;  ///< for leases
 };
@@ -40,6 +42,9 @@ struct Totals {
   std::uint64_t gpu_nanoseconds = 0;
   double memory_byte_seconds = 0;
   WaitCounts waits;
+  std::array<std::uint64_t, protocol::kLimits> refused{};  ///< by protocol::Limit
+  std::uint64_t sessions_refused = 0;
+  std::uint64_t delayed = 0;
   void add(const Totals& other) noexcept;
 };
 
@@ -56,6 +61,8 @@ class MetricsStore final : public prometheus::Collectable {
   Totals closed(const SessionRecordPtr& session);
   void fault(std::uint32_t vm, const std::string& pool, vgpu_end_reason reason);
   void refused(vgpu_end_reason reason);
+  /// A VM has as many sessions as it may.
+  void session_refused(std::uint32_t vm, const std::string& pool);
   void vm_connected(std::uint32_t vm, const std::string& pool);
   void vm_disconnected(std::uint32_t vm, const std::string& pool);
 

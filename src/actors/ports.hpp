@@ -10,6 +10,7 @@
 #include "actors/driver_choice.hpp"
 #include "actors/identity.hpp"
 #include "actors/session_memory.hpp"
+#include "actors/vm_accounts.hpp"
 #include "actors/vm_memory.hpp"
 #include "common/unique_fd.hpp"
 #include "protocol/executor_link.hpp"
@@ -99,6 +100,8 @@ struct ExecutorSpec {
   std::shared_ptr<SessionMemory> memory;
   std::shared_ptr<const UniqueFd> images;  ///< folder of images; null: none
   std::uint64_t images_bytes = 0;          ///< at most so much in it
+  VmPlacePtr place;                        ///< kept until the process is reaped
+  std::uint64_t context_memory = 0;        ///< bytes that a context takes of the device
 };
 
 /// One executor process. The process is reaped, and its process group killed, whatever happens to this object.

@@ -1,6 +1,5 @@
 #include "actors/session_memory.hpp"
 
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -12,23 +11,14 @@
 #include <climits>
 #include <cstring>
 
+#include "actors/sealed_memory.hpp"
+
 namespace vgpu::daemon {
 namespace {
 
 constexpr std::size_t kMappedBytes = VGPU_RING_OFFSET;
 /// Free in any process of 47-bit user addresses, whatever its layout: programs and libraries lie at 0x5… and 0x7….
 constexpr std::uint64_t kArenaAddress = 0x300000000000;
-
-UniqueFd sealed_memory(const char* name, std::uint64_t bytes) {
-  UniqueFd fd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (fd && (::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0 ||
-             ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)) {
-    const int kept = errno;
-    fd.reset();
-    errno = kept;
-  }
-  return fd;
-}
 
 std::nullptr_t failed(const char* what, std::string& error) {
   error = std::string(what) + ": " + std::strerror(errno);

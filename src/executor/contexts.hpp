@@ -48,6 +48,12 @@ class Contexts {
 
   /// The objects of the device's primary context are gone, though its handle may come back. Any thread.
   void primary_emptied(CUdevice device) noexcept;
+  /// Calls f(index) for each index at which the device's primary context lies. Any thread.
+  template <typename F>
+  void for_each_primary(CUdevice device, F&& f) const {
+    for (protocol::u32 i = 1; i <= kMaxIndex; ++i)
+      if (entries_[i].primary_of.load(std::memory_order_relaxed) == device) f(i);
+  }
 
   /// Changes whenever the objects that lived in the context (events, streams) have died with it.
   protocol::u32 serial(protocol::u32 index) const noexcept {

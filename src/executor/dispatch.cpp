@@ -120,6 +120,7 @@ class CallJob final : public Job {
   void run(CurrentContext& current) noexcept override {
     if (session_.ended()) return;
     Invocation in{session_, session_.cuda, current, header_, tail_, index_};
+    in.on_worker = true;
     Reply reply{};
     CUresult result = CUDA_SUCCESS;
     if (invoke(in, request_, reply, result)) answer(in, result, reply, line_);
@@ -213,6 +214,10 @@ void dispatch(Session& session, CurrentContext& current, const RingReader::Recor
     return;
   }
   if (result == CUDA_SUCCESS && in.deferred) return;
+  if (in.wants_worker) {
+    session.workers.post(std::make_unique<CallJob>(session, record, std::move(line)));
+    return;
+  }
   if (!in.has_slot() && result != CUDA_SUCCESS) session.async_failure(result);
   answer(in, result, reply, line);
 }

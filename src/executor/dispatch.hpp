@@ -26,6 +26,10 @@ struct Invocation {
   bool deferred = false;
   /// The stream that the handler asked for last.
   std::optional<CUstream> touched{};
+  bool on_worker = false;  ///< this thread may wait for the GPU
+  /// Set by the handler of a call with a slot, in place of anything it would do: it must wait for the GPU, and is run
+  /// once more, on a worker.
+  bool wants_worker = false;
 
   bool has_slot() const noexcept { return header.slot != VGPU_NO_SLOT; }
   Answer answer() const noexcept { return {header.slot, header.ticket}; }

@@ -14,7 +14,7 @@ class DrainJob final : public Job {
   void run(CurrentContext& current) noexcept override {
     for (u32 index : contexts_) {
       if (session_.contexts.find(index) == nullptr || current.set(index) != CUDA_SUCCESS) continue;
-      const CUresult result = session_.synchronize();
+      const CUresult result = session_.synchronize(index);
       if (result != CUDA_SUCCESS) session_.note_fault(result, "cuCtxSynchronize");
     }
   }

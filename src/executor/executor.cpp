@@ -18,24 +18,25 @@ using namespace protocol;
 
 namespace {
 
-/// The page of counters that the daemon reads.
-class StatsMapping {
+/// Memory that the daemon made and reads or writes, too.
+template <typename T>
+class Mapping {
  public:
-  ~StatsMapping() {
-    if (stats_ != nullptr) munmap(stats_, sizeof(SessionStats));
+  ~Mapping() {
+    if (shared_ != nullptr) munmap(shared_, sizeof(T));
   }
   bool map(int fd) {
     struct stat status;
-    if (fstat(fd, &status) != 0 || static_cast<std::size_t>(status.st_size) < sizeof(SessionStats)) return false;
-    void* page = mmap(nullptr, sizeof(SessionStats), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fstat(fd, &status) != 0 || static_cast<std::size_t>(status.st_size) < sizeof(T)) return false;
+    void* page = mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (page == MAP_FAILED) return false;
-    stats_ = static_cast<SessionStats*>(page);
+    shared_ = static_cast<T*>(page);
     return true;
   }
-  SessionStats& get() noexcept { return *stats_; }
+  T& get() noexcept { return *shared_; }
 
  private:
-  SessionStats* stats_ = nullptr;
+  T* shared_ = nullptr;
 };
 
 int fail(Link& link, CUresult result, std::string_view text) {
@@ -74,8 +75,11 @@ int run_executor(const Descriptors& descriptors, const std::function<void(int)>&
   if (!region.map(descriptors.region, start.region_bytes, place, error)) return fail(link, CUDA_ERROR_UNKNOWN, error);
   if (in_vm && fcntl(descriptors.interrupt, F_GETFD) < 0)
     return fail(link, CUDA_ERROR_UNKNOWN, "the channel's interrupt did not come");
-  StatsMapping stats;
+  Mapping<SessionStats> stats;
   if (!stats.map(descriptors.stats)) return fail(link, CUDA_ERROR_UNKNOWN, "the counters can't be mapped");
+  Mapping<VmAccount> account;
+  if (!account.map(descriptors.account) || start.account_slot >= VmAccount::kSlots)
+    return fail(link, CUDA_ERROR_UNKNOWN, "the VM's account can't be mapped");
   Driver cuda;
   if (!cuda.load(start.driver_library.data(), error)) return fail(link, CUDA_ERROR_SHARED_OBJECT_INIT_FAILED, error);
   if (const CUresult result = cuda.cuInit(0); result != CUDA_SUCCESS)
@@ -91,6 +95,8 @@ int run_executor(const Descriptors& descriptors, const std::function<void(int)>&
   config.log_calls = start.log_calls != 0;
   config.kernel_text = descriptors.kernel_text;
   config.device = start.device;
+  config.account = {&account.get(), start.account_slot};
+  config.context_memory = start.context_memory;
   if (fcntl(descriptors.images, F_GETFD) >= 0) {
     config.images_folder = descriptors.images;
     config.images_bytes = start.images_bytes;

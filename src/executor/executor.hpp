@@ -9,6 +9,7 @@ struct Descriptors {
   int stats = -1;
   int interrupt = -1;    ///< used in a VM only
   int images = -1;       ///< may be closed
+  int account = -1;      ///< of the VM
   int kernel_text = -1;  ///< of KernelText::catch_standard_output()
 };
 

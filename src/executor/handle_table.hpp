@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "executor/account.hpp"
 #include "protocol/types.hpp"
 
 namespace vgpu::executor {
@@ -22,18 +23,19 @@ class HandleTable {
   HandleTable(const HandleTable&) = delete;
   HandleTable& operator=(const HandleTable&) = delete;
 
-  /// Puts a native handle in place of whatever the index held. False: the index is over the limit, or the native
+  enum class Put { refused, filled, replaced };
+  /// Puts a native handle in place of whatever the index held. Refused: the index is over the limit, or the native
   /// handle is no user-space address, which no driver gives.
-  bool put(protocol::u32 index, protocol::u16 generation, std::uint64_t native) {
-    if (index == 0 || index > limit_ || native == 0 || (native >> kNativeBits) != 0) return false;
+  Put put(protocol::u32 index, protocol::u16 generation, std::uint64_t native) {
+    if (index == 0 || index > limit_ || native == 0 || (native >> kNativeBits) != 0) return Put::refused;
     std::atomic<Chunk*>& place = chunks_[index / kChunk];
     Chunk* chunk = place.load(std::memory_order_acquire);
     if (chunk == nullptr) {
       auto fresh = std::make_unique<Chunk>();
       if (place.compare_exchange_strong(chunk, fresh.get(), std::memory_order_acq_rel)) chunk = fresh.release();
     }
-    (*chunk)[index % kChunk].store(std::uint64_t{generation} << kNativeBits | native, std::memory_order_release);
-    return true;
+    const std::uint64_t word = std::uint64_t{generation} << kNativeBits | native;
+    return (*chunk)[index % kChunk].exchange(word, std::memory_order_acq_rel) == 0 ? Put::filled : Put::replaced;
   }
 
   /// The native handle, or 0 if there is none of this generation.
@@ -89,9 +91,29 @@ class HandleTable {
   std::vector<std::atomic<Chunk*>> chunks_;
 };
 
-/// The tables of all kinds, with the driver's types.
+/// Which of the VM's limits objects of a kind count against, as far as one does.
+constexpr bool limit_of(protocol::Kind kind, protocol::Limit& limit) noexcept {
+  switch (kind) {
+    case protocol::Kind::stream:
+      return limit = protocol::Limit::streams, true;
+    case protocol::Kind::event:
+      return limit = protocol::Limit::events, true;
+    case protocol::Kind::module_:
+    case protocol::Kind::library:
+      return limit = protocol::Limit::modules, true;
+    case protocol::Kind::graph:
+    case protocol::Kind::graph_exec:
+      return limit = protocol::Limit::graphs, true;
+    default:
+      return false;
+  }
+}
+
+/// The tables of all kinds, with the driver's types. What the VM's limits count is counted here.
 class Handles {
  public:
+  explicit Handles(Account& account) noexcept : account_(account) {}
+
   /// The driver's handle, or null: never made, ended, or of another kind.
   template <typename Native, protocol::Kind K>
   Native find(protocol::Handle<K> handle) const noexcept {
@@ -101,13 +123,36 @@ class Handles {
   template <typename Native, protocol::Kind K>
   Native take(protocol::Handle<K> handle) noexcept {
     if (!handle.well_formed()) return nullptr;
-    return reinterpret_cast<Native>(table<K>().take(handle.index(), handle.generation()));
+    const std::uint64_t native = table<K>().take(handle.index(), handle.generation());
+    if (native != 0) leave<K>();
+    return reinterpret_cast<Native>(native);
   }
-  /// False: malformed, or over the limit of its kind.
+  /// False: malformed, over the limit of its kind, or the VM has as many as it may (counted).
   template <protocol::Kind K>
   bool put(protocol::Handle<K> handle, const void* native) {
-    return handle.well_formed() &&
-           table<K>().put(handle.index(), handle.generation(), reinterpret_cast<std::uint64_t>(native));
+    if (!handle.well_formed() || !enter<K>()) return false;
+    return put_entered(handle, native);
+  }
+  /// Counts one object of a kind before it is made; to be followed by put_entered() or leave(). False: the VM has as
+  /// many as it may, and the refusal is counted.
+  template <protocol::Kind K>
+  bool enter() noexcept {
+    protocol::Limit limit{};
+    if (!limit_of(K, limit) || account_.reserve(limit, 1)) return true;
+    account_.refuse(limit);
+    return false;
+  }
+  template <protocol::Kind K>
+  void leave() noexcept {
+    protocol::Limit limit{};
+    if (limit_of(K, limit)) account_.release(limit, 1);
+  }
+  template <protocol::Kind K>
+  bool put_entered(protocol::Handle<K> handle, const void* native) {
+    const auto put = table<K>().put(handle.index(), handle.generation(), reinterpret_cast<std::uint64_t>(native));
+    // One that is replaced still lives, though nobody can name it.
+    if (put == HandleTable::Put::refused) leave<K>();
+    return put != HandleTable::Put::refused;
   }
   /// Calls f(handle, native) for each handle of a kind until it returns true: not for hot calls.
   template <protocol::Kind K, typename F>
@@ -152,6 +197,7 @@ class Handles {
     return {HandleTable(protocol::handle_limit(static_cast<protocol::Kind>(I + 1)))...};
   }
 
+  Account& account_;
   std::array<HandleTable, protocol::kKinds> tables_ = make_all(std::make_index_sequence<protocol::kKinds>{});
 };
 

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "executor/image_bytes.hpp"
+
 namespace vgpu::executor {
 
 using namespace protocol;
@@ -69,6 +71,7 @@ CUresult Image::wrap_parts(Invocation& in, const Source& source) {
       return in.violate(VGPU_END_BAD_REQUEST, "length of a part of an image");
     const std::byte* part = bytes_.get() + at;
     if (!is_fat_binary(part, bytes) || !fat_binary_fits(part, bytes)) return CUDA_ERROR_INVALID_IMAGE;
+    device_bytes_ += image_device_bytes({part, bytes}, true);
     if (i == 0)
       wrapper_.data = part;
     else
@@ -97,7 +100,11 @@ CUresult Image::read(Invocation& in, const Source& source) {
   if (source.part_count == 0 && is_fat_binary(image, source.image_bytes) && !fat_binary_fits(image, source.image_bytes))
     return CUDA_ERROR_INVALID_IMAGE;
   in.session.kernel_text.note_image({image, source.image_bytes});
-  if (source.part_count != 0) result = wrap_parts(in, source);
+  if (source.part_count == 0)
+    // The driver reads only those kernels of a stored image that are used.
+    device_bytes_ = image_device_bytes({image, source.image_bytes}, stored_ == nullptr);
+  else
+    result = wrap_parts(in, source);
   if (result != CUDA_SUCCESS) return result;
   jit_.add_logs(source.info_log_bytes, source.error_log_bytes);
   if (jit_.log_bytes() == 0) return CUDA_SUCCESS;

@@ -30,6 +30,8 @@ class Image {
   /// Not null: the image lies in the store, and stays readable as long as somebody holds this.
   const std::shared_ptr<const StoredImage>& stored() const noexcept { return stored_; }
   JitOptions& jit() noexcept { return jit_; }
+  /// What it takes of the device, as far as it tells.
+  protocol::u64 device_bytes() const noexcept { return device_bytes_; }
 
  private:
   struct Source {
@@ -59,6 +61,7 @@ class Image {
   Wrapper wrapper_;
   std::vector<const void*> prelinked_;
   JitOptions jit_;
+  protocol::u64 device_bytes_ = 0;
   std::byte* logs_ = nullptr;
 };
 

@@ -18,8 +18,9 @@ int main() {
     std::fputs("vgpu-executor is started by vgpud, not by hand\n", stderr);
     return 2;
   }
-  vgpu::executor::Descriptors descriptors{vgpu::protocol::kLinkFd, vgpu::protocol::kRegionFd, vgpu::protocol::kStatsFd,
-                                          vgpu::protocol::kInterruptFd, vgpu::protocol::kImagesFd};
+  vgpu::executor::Descriptors descriptors{vgpu::protocol::kLinkFd,   vgpu::protocol::kRegionFd,
+                                          vgpu::protocol::kStatsFd,  vgpu::protocol::kInterruptFd,
+                                          vgpu::protocol::kImagesFd, vgpu::protocol::kAccountFd};
   descriptors.kernel_text = vgpu::executor::KernelText::catch_standard_output();
   // _exit: nothing of the process needs tidying, and a thread in the driver may never come back.
   const int code = vgpu::executor::run_executor(descriptors, [](int status) { _exit(status); });

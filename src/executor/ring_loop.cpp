@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <thread>
 
@@ -20,6 +21,7 @@ constexpr auto kPollEvery = 1us;
 /// Records between two looks at the clock and at the daemon's wishes.
 constexpr unsigned kBatch = 64;
 constexpr auto kReadRestFor = 1s;
+constexpr auto kLongestDelay = 200us;
 /// A drain shorter than this had nothing to wait for: the GPU was idle before it began.
 constexpr auto kNoDrain = 100us;
 u64 nanoseconds(std::chrono::steady_clock::duration time) {
@@ -39,7 +41,8 @@ RingLoop::RingLoop(Session& session, Commands& commands, std::chrono::microsecon
       control_(session.region.control()),
       reader_(control_, session.region.ring()),
       current_(session.cuda, session.contexts),
-      drain_(session) {}
+      drain_(session),
+      rate_(session.account.shared()) {}
 
 void RingLoop::run() {
   for (;;) {
@@ -99,6 +102,7 @@ bool RingLoop::read() {
       case RingReader::Status::record:
         break;
     }
+    if (!pay_for_call()) return true;
     note_record();
     dispatch(session_, current_, record_);
     reader_.consume(record_);
@@ -110,6 +114,17 @@ bool RingLoop::read() {
   lease_.check(now);
   publish_use(lease_.busy(now));
   return true;
+}
+
+bool RingLoop::pay_for_call() {
+  const auto wait = rate_.pay();
+  if (wait == std::chrono::nanoseconds(0)) return true;
+  bump(session_.stats.calls_delayed);
+  if (!session_.parking.empty()) poll_parked();
+  // Not for longer: the daemon's wishes and parked waits are looked at meanwhile.
+  std::this_thread::sleep_for(std::min<Clock::duration>(wait, kLongestDelay));
+  lease_.check(Clock::now());
+  return false;
 }
 
 void RingLoop::read_rest() {

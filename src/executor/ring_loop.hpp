@@ -1,6 +1,7 @@
 #pragma once
 #include <chrono>
 
+#include "executor/call_rate.hpp"
 #include "executor/commands.hpp"
 #include "executor/dispatch.hpp"
 #include "executor/drain.hpp"
@@ -28,6 +29,8 @@ class RingLoop {
   bool may_read() const noexcept;
   /// Reads some records. True if there was one, or anything else to look at.
   bool read();
+  /// False: not now, the VM has read as many as it may for a while.
+  bool pay_for_call();
   void read_rest();
   void end_by_violation();
   void poll_parked();
@@ -64,6 +67,7 @@ class RingLoop {
   Lease lease_;
   Lease::Duration used_before_{};  ///< by leases that are over
   Drain drain_;
+  CallRate rate_;
   bool asleep_ = false;  ///< the guest was told to ring
   Clock::time_point last_poll_;
   Clock::time_point drain_start_;

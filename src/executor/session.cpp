@@ -33,9 +33,10 @@ Session::Session(const SessionConfig& session_config, const Driver& driver, Regi
       stats(counters),
       link(daemon),
       log(spdlog::default_logger()),
+      account(session_config.account, counters),
+      memory(account, driver),
       completions(shared_region.slots(), waker),
       kernel_text(session_config.kernel_text, *shared_region.control()),
-      allocations(counters),
       host_functions([this](Answer answer, const HostFunctions::Due& due) { answer_host_function(*this, answer, due); },
                      region.control()->host_functions_done),
       images(session_config.images_folder, session_config.images_bytes),
@@ -69,7 +70,15 @@ void Session::end(vgpu_end_reason reason, std::string_view text) {
   signal.raise();
 }
 
-CUresult Session::synchronize() {
+CUresult Session::synchronize(u32 context) {
+  // What was freed behind the work that is waited for.
+  const std::vector<Charge> freed = memory.freed_later(context);
+  const CUresult result = synchronize_streams();
+  memory.refresh();
+  return result;
+}
+
+CUresult Session::synchronize_streams() {
   if (!captures.any()) return cuda.cuCtxSynchronize();
   CUresult result = CUDA_SUCCESS;
   handles.for_each<Kind::stream>([&](StreamHandle, void* native) {

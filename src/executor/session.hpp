@@ -9,6 +9,7 @@
 #include "executor/captures.hpp"
 #include "executor/completion.hpp"
 #include "executor/contexts.hpp"
+#include "executor/device_memory.hpp"
 #include "executor/device_resources.hpp"
 #include "executor/driver.hpp"
 #include "executor/graphs.hpp"
@@ -42,6 +43,8 @@ struct SessionConfig {
   protocol::i32 device = -1;  ///< the only device that the guest sees; -1: all
   int images_folder = -1;     ///< of ImageStore; -1: none
   protocol::u64 images_bytes = 0;
+  AccountPlace account;              ///< of the VM
+  protocol::u64 context_memory = 0;  ///< what a context takes of the device
 };
 
 /// All that the calls of one guest process share: the parts, and how the session ends.
@@ -58,10 +61,12 @@ class Session {
   Link& link;
   std::shared_ptr<spdlog::logger> log;
 
+  Account account;
+  DeviceMemory memory;
   Signal signal;  ///< wakes the reader thread
   Completions completions;
   Contexts contexts;
-  Handles handles;
+  Handles handles{account};
   Graphs graphs{handles};
   Captures captures;
   JitLinks links;
@@ -70,9 +75,10 @@ class Session {
   DeviceResources device_resources;
   ObjectNumbers textures;
   ObjectNumbers surfaces;
+  std::mutex current_pools_mutex;
+  std::map<CUdevice, protocol::PoolHandle> current_pools;  ///< that cuDeviceSetMemPool has set
   std::vector<std::shared_ptr<void>> kept_host_calls;  ///< of executable graphs (graph_host_call.hpp); reader thread
   KernelText kernel_text;
-  Allocations allocations;
   HostFunctions host_functions;
   ImageStore images;
   std::mutex library_images_mutex;
@@ -98,9 +104,9 @@ class Session {
   bool waits_for_guest() const noexcept {
     return host_functions.busy() || waits_on_memory.load(std::memory_order_relaxed);
   }
-  /// Waits for all work of the current context; beside a capture, which the driver's own cuCtxSynchronize would break,
-  /// for that of the streams outside of it. Any thread.
-  CUresult synchronize();
+  /// Waits for all work of the current context, whose index this is; beside a capture, which the driver's own
+  /// cuCtxSynchronize would break, for that of the streams outside of it. Any thread.
+  CUresult synchronize(protocol::u32 context);
   /// Counts a function that is not carried, and logs it once. Reader thread.
   void count_unsupported(std::string_view name);
 
@@ -114,6 +120,8 @@ class Session {
   void register_staging(protocol::u32 context_index) noexcept;
 
  private:
+  CUresult synchronize_streams();
+
   std::atomic<bool> ending_{false};  ///< somebody is about it
   std::atomic<bool> ended_{false};
   std::atomic<bool> faulted_{false};

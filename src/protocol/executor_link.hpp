@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "protocol/catalogue.hpp"
+#include "protocol/vm_account.hpp"
 
 /// What passes between vgpud and the vgpu-executor process of one session: fixed-size messages over a SOCK_SEQPACKET
 /// pair, and a page of counters. Both ends are the same build; the executor is still not trusted with more than its
@@ -16,6 +17,8 @@ inline constexpr int kRegionFd = 4;     ///< memfd of the session's region; VM: 
 inline constexpr int kStatsFd = 5;      ///< memfd of SessionStats, not visible to the guest
 inline constexpr int kInterruptFd = 6;  ///< VM: eventfd that raises the channel's interrupt; closed otherwise
 inline constexpr int kImagesFd = 7;     ///< folder of images that the VM's user had sent; closed where none is kept
+inline constexpr int kAccountFd = 8;    ///< memfd of VmAccount, not visible to the guest
+inline constexpr int kLastFd = kAccountFd;
 
 /// daemon -> executor
 ///
@@ -47,6 +50,8 @@ struct ExecutorCommand {
   u64 arena_offset = 0;    ///< VM: of the arena's granule 0; 0: the arena follows the channel, in one piece
   u32 channel = 0;         ///< VM: its number, with which granules name their owner
   u64 images_bytes = 0;    ///< how much may lie in the folder of images
+  u64 context_memory = 0;  ///< device memory that a context takes by itself
+  u32 account_slot = 0;    ///< the session's slot of the VM's VmAccount
   u32 flags = 0;           ///< kInVm: the arena's granules are mapped on request, threads wake by kInterruptFd
 };
 
@@ -85,7 +90,10 @@ struct SessionStats {
   std::array<Counter, kCallCount> calls_by_name;       ///< by call::Index
   std::array<Counter, kMaxNames> unsupported_by_name;  ///< by cuda_name_index() (common/cuda_names.hpp)
 
-  Counter memory_used_bytes;  ///< gauge: device memory that the session holds through allocation calls
+  std::array<Counter, kLimits> refused;  ///< by Limit: what the VM's limits did not allow
+  Counter calls_delayed;                 ///< times that reading waited for the VM's calls per second
+
+  Counter memory_used_bytes;  ///< gauge: device memory that is charged to the session, as in its slot of VmAccount
 };
 static_assert(std::atomic<u64>::is_always_lock_free);
 

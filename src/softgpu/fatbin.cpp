@@ -1,8 +1,6 @@
 #include "softgpu/fatbin.hpp"
 
 #include <fmt/format.h>
-#include <lz4.h>
-#include <zstd.h>
 
 #include <cstring>
 #include <optional>
@@ -34,41 +32,12 @@ T read_at(std::span<const std::byte> bytes, std::size_t offset) noexcept {
 
 Image invalid(std::string message) { return {CUDA_ERROR_INVALID_IMAGE, {}, std::move(message)}; }
 
-std::string text_of(std::span<const std::byte> bytes) {
-  const auto* text = reinterpret_cast<const char*>(bytes.data());
-  return std::string(text, strnlen(text, bytes.size()));
-}
-
 Image unpack(const Candidate& candidate) {
-  const Entry& entry = candidate.entry;
-  if (entry.compressed_bytes == 0) return {CUDA_SUCCESS, text_of(candidate.payload), {}};
-  if (entry.compressed_bytes > candidate.payload.size()) return invalid("fatbin entry larger than its payload");
-  if (entry.uncompressed_bytes == 0 || entry.uncompressed_bytes > kMaxPtxBytes) {
-    return invalid(fmt::format("fatbin entry with an impossible size bytes={}", entry.uncompressed_bytes));
-  }
-  std::string text;
-  const auto size = static_cast<std::size_t>(entry.uncompressed_bytes);
-  const auto* source = reinterpret_cast<const char*>(candidate.payload.data());
-  if ((entry.flags & kFlagZstd) != 0) {
-    // Most frames say their size themselves: then memory is taken only when both agree.
-    const unsigned long long frame = ZSTD_getFrameContentSize(source, entry.compressed_bytes);
-    if (frame == ZSTD_CONTENTSIZE_ERROR || (frame != ZSTD_CONTENTSIZE_UNKNOWN && frame != size))
-      return invalid("fatbin entry with a bad zstd frame");
-    text.resize(size);
-    const std::size_t got = ZSTD_decompress(text.data(), size, source, entry.compressed_bytes);
-    if (ZSTD_isError(got) != 0 || got != size) return invalid("fatbin entry with a bad zstd frame");
-  } else if ((entry.flags & kFlagLz4) != 0) {
-    // LZ4 grows by less than 256 times.
-    if (size / 256 > entry.compressed_bytes) return invalid("fatbin entry with a bad LZ4 block");
-    text.resize(size);
-    const int got =
-        LZ4_decompress_safe(source, text.data(), static_cast<int>(entry.compressed_bytes), static_cast<int>(size));
-    if (got < 0 || static_cast<std::size_t>(got) != size) return invalid("fatbin entry with a bad LZ4 block");
-  } else {
-    return invalid(fmt::format("fatbin entry with an unknown compression flags={:#x}", entry.flags));
-  }
-  text.resize(strnlen(text.data(), text.size()));
-  return {CUDA_SUCCESS, std::move(text), {}};
+  Image image;
+  if (!vgpu::fatbin::unpack(candidate.entry, candidate.payload, image.ptx, image.message)) return image;
+  image.ptx.resize(strnlen(image.ptx.data(), image.ptx.size()));
+  image.result = CUDA_SUCCESS;
+  return image;
 }
 
 }  // namespace

@@ -3,14 +3,13 @@
 #include <cstdint>
 #include <span>
 
+#include "common/fatbin.hpp"
 #include "softgpu/image.hpp"
 
-/// NVIDIA's fat binary container. Its layout is not documented; what is relied on here was measured with nvcc 13.0's
-/// output: a header (magic, version, header bytes, bytes that follow), then entries, each with a header and a payload.
+/// PTX out of NVIDIA's fat binary container.
 namespace vgpu::softgpu::fatbin {
 
 inline constexpr std::uint32_t kWrapperMagic = 0x466243b1;
-inline constexpr std::uint32_t kMagic = 0xba55ed50;
 
 /// What a program holds: `__fatBinC_Wrapper_t` of the toolkit's crt/host_runtime.h era.
 struct Wrapper {
@@ -21,39 +20,12 @@ struct Wrapper {
 };
 static_assert(sizeof(Wrapper) == 24);
 
-struct Header {
-  std::uint32_t magic;
-  std::uint16_t version;
-  std::uint16_t header_bytes;
-  std::uint64_t bytes;  ///< after the header
-};
-static_assert(sizeof(Header) == 16);
-
-struct Entry {
-  std::uint16_t kind;
-  std::uint16_t version;
-  std::uint32_t header_bytes;
-  std::uint64_t stored_bytes;      ///< of the payload with its padding
-  std::uint32_t compressed_bytes;  ///< 0: not compressed
-  std::uint32_t options_offset;
-  std::uint16_t minor_version;
-  std::uint16_t major_version;
-  std::uint32_t sm;
-  std::uint32_t name_offset;
-  std::uint32_t name_bytes;
-  std::uint64_t flags;
-  std::uint64_t reserved;
-  std::uint64_t uncompressed_bytes;
-};
-static_assert(sizeof(Entry) == 64);
-
-inline constexpr std::uint16_t kKindPtx = 1;
-inline constexpr std::uint16_t kKindElf = 2;
-inline constexpr std::uint64_t kFlagLz4 = 0x2000;
-inline constexpr std::uint64_t kFlagZstd = 0x8000;
-inline constexpr std::uint64_t kFlagArchSpecific = 0x100000;
-/// No PTX text may be larger once unpacked: a bound for hostile containers.
-inline constexpr std::uint64_t kMaxPtxBytes = std::uint64_t{256} << 20;
+using vgpu::fatbin::Entry;
+using vgpu::fatbin::Header;
+using vgpu::fatbin::kFlagArchSpecific;
+using vgpu::fatbin::kKindElf;
+using vgpu::fatbin::kKindPtx;
+using vgpu::fatbin::kMagic;
 
 /// The container's length by its header; 0 if this is no container. Reads 16 bytes.
 std::uint64_t container_bytes(const void* data) noexcept;

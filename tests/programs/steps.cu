@@ -1,5 +1,6 @@
 // Does what its standard input says, one command a line, and answers each with one line, `ok …` or `error NAME`, so
 // that a test can hold a session at any point. work: adds two vectors and checks them · alloc BYTES: keeps that much ·
+// info: free and total memory, and what the properties say ·
 // hold BYTES: pinned · fill TEXT: pinned and device memory full of it · search TEXT: how often it is in fresh memory of
 // both kinds · sync · launch: one kernel, asynchronously · spin: launches without end until standard input is closed or
 // an error comes · saturate: the same, and there is always work in flight · hang: waits for a kernel that takes hours ·
@@ -130,8 +131,21 @@ int main() {
     void* pointer = nullptr;
     if (std::strncmp(line, "work", 4) == 0) {
       error = work();
+    } else if (std::strncmp(line, "info", 4) == 0) {
+      size_t free = 0, total = 0;
+      cudaDeviceProp properties{};
+      error = cudaMemGetInfo(&free, &total);
+      if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, 0);
+      if (error == cudaSuccess) {
+        std::printf("ok %zu %zu %zu\n", free, total, properties.totalGlobalMem);
+        std::fflush(stdout);
+        continue;
+      }
+      (void)cudaGetLastError();
     } else if (std::strncmp(line, "alloc", 5) == 0) {
       error = cudaMalloc(&pointer, number);
+      // An allocation that fails is no reason for a later call to fail.
+      (void)cudaGetLastError();
     } else if (std::strncmp(line, "hold", 4) == 0) {
       error = cudaMallocHost(&pointer, number);
     } else if (std::strncmp(line, "fill ", 5) == 0) {

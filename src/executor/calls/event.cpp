@@ -1,16 +1,17 @@
 #include <bit>
 
-#include "executor/dispatch.hpp"
+#include "executor/room.hpp"
 
 namespace vgpu::executor {
 
 using namespace protocol;
 
 VGPU_HANDLER(cuEventCreate) {
-  if (!in.session.handles.vacant(request.event)) return CUDA_ERROR_INVALID_HANDLE;
+  Room room(in, request.event);
+  if (room.result() != CUDA_SUCCESS) return room.result();
   CUevent event = nullptr;
   const CUresult result = in.cuda.cuEventCreate(&event, request.flags);
-  if (result == CUDA_SUCCESS) in.session.handles.put(request.event, event);
+  if (result == CUDA_SUCCESS) room.put(event);
   return result;
 }
 

@@ -49,6 +49,7 @@ VGPU_HANDLER(cuGraphDestroy) {
   if (graph == nullptr || in.session.captures.hold(request.graph)) return CUDA_ERROR_INVALID_VALUE;
   const CUresult result = in.cuda.cuGraphDestroy(graph);
   if (result == CUDA_SUCCESS) in.session.graphs.drop(request.graph);
+  in.session.memory.refresh();
   return result;
 }
 

@@ -1,5 +1,6 @@
-#include "executor/dispatch.hpp"
 #include "executor/enum_range.hpp"
+#include "executor/pool_memory.hpp"
+#include "executor/room.hpp"
 
 namespace vgpu::executor {
 
@@ -28,22 +29,33 @@ GraphNodeHandle name_node(Invocation& in, GraphHandle graph, CUgraphNode native)
 VGPU_HANDLER(cuGraphInstantiateWithParams) {
   const auto graph = in.session.handles.find<CUgraph>(request.graph);
   if (graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  if (!in.session.handles.vacant(request.exec)) return CUDA_ERROR_INVALID_HANDLE;
+  Room room(in, request.exec);
+  if (room.result() != CUDA_SUCCESS) return room.result();
   CUDA_GRAPH_INSTANTIATE_PARAMS parameters{};
   parameters.flags = request.flags;
   if (!in.stream(request.upload_stream, parameters.hUploadStream)) return CUDA_ERROR_INVALID_HANDLE;
+  // All that its nodes may come to hold at once, before it runs for the first time.
+  DeviceMemory& memory = in.session.memory;
+  const u64 bytes = memory.graphs_allocate() ? graph_allocation_bytes(in.cuda, graph) : 0;
+  std::optional<Charge> charge;
+  if (bytes != 0 && !(charge = memory.reserve_for_exec(bytes))) return CUDA_ERROR_OUT_OF_MEMORY;
   CUgraphExec exec = nullptr;
   const CUresult result = in.cuda.cuGraphInstantiateWithParams(&exec, graph, &parameters);
   reply.error = static_cast<i32>(result);
   reply.result = static_cast<u32>(parameters.result_out);
   reply.error_node = name_node(in, request.graph, parameters.hErrNode_out);
-  if (result == CUDA_SUCCESS) in.session.handles.put(request.exec, exec);
+  if (result != CUDA_SUCCESS) return CUDA_SUCCESS;
+  room.put(exec);
+  if (charge) memory.instantiated(request.exec.value, bytes, *std::move(charge));
   return CUDA_SUCCESS;
 }
 
 VGPU_HANDLER(cuGraphExecDestroy) {
   const auto exec = in.session.handles.take<CUgraphExec>(request.exec);
-  return exec != nullptr ? in.cuda.cuGraphExecDestroy(exec) : CUDA_ERROR_INVALID_VALUE;
+  if (exec == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const CUresult result = in.cuda.cuGraphExecDestroy(exec);
+  in.session.memory.exec_destroyed(request.exec.value);
+  return result;
 }
 
 VGPU_HANDLER(cuGraphLaunch) {
@@ -95,7 +107,10 @@ VGPU_HANDLER(cuDeviceSetGraphMemAttribute) {
 
 VGPU_HANDLER(cuDeviceGraphMemTrim) {
   CUdevice device = 0;
-  return in.session.device(request.device, device) ? in.cuda.cuDeviceGraphMemTrim(device) : CUDA_ERROR_INVALID_DEVICE;
+  if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
+  const CUresult result = in.cuda.cuDeviceGraphMemTrim(device);
+  in.session.memory.refresh();
+  return result;
 }
 
 }  // namespace vgpu::executor

@@ -81,11 +81,19 @@ VGPU_HANDLER(cuGraphAddNode) {
   const GraphHandle moved = parameters.moved();
   if (moved.value != 0 && (in.session.captures.hold(moved) || !in.session.graphs.may_move(moved, request.graph)))
     return CUDA_ERROR_INVALID_VALUE;
+  std::optional<Charge> charge;
+  if (parameters.native().type == CU_GRAPH_NODE_TYPE_MEM_ALLOC) {
+    const CUDA_MEM_ALLOC_NODE_PARAMS_v2& allocation = parameters.native().alloc;
+    in.session.memory.watch_graphs_of(allocation.poolProps.location.id);
+    charge = in.session.memory.reserve_for_node(allocation.bytesize);
+    if (!charge) return CUDA_ERROR_OUT_OF_MEMORY;
+  }
   CUgraphNode node = nullptr;
   result = with_driver_form(in, parameters, [&](CUgraphNodeParams& native) {
     return in.cuda.cuGraphAddNode_v2(&node, graph, dependencies.nodes.data(), dependencies.edges.data(),
                                      dependencies.nodes.size(), &native);
   });
+  if (charge) in.session.memory.settle_graph(*std::move(charge));
   if (result != CUDA_SUCCESS) return result;
   reply.node = in.session.graphs.node(request.graph, node);
   if (reply.node.value == 0) {

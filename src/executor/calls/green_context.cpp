@@ -2,6 +2,7 @@
 
 #include "executor/dispatch.hpp"
 #include "executor/enum_range.hpp"
+#include "executor/room.hpp"
 
 namespace vgpu::executor {
 
@@ -143,10 +144,12 @@ VGPU_HANDLER(cuGreenCtxDestroy) {
 
 VGPU_HANDLER(cuGreenCtxStreamCreate) {
   const auto green = in.session.handles.find<CUgreenCtx>(request.green);
-  if (green == nullptr || !in.session.handles.vacant(request.stream)) return CUDA_ERROR_INVALID_HANDLE;
+  if (green == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  Room room(in, request.stream);
+  if (room.result() != CUDA_SUCCESS) return room.result();
   CUstream stream = nullptr;
   const CUresult result = in.cuda.cuGreenCtxStreamCreate(&stream, green, request.flags, request.priority);
-  if (result == CUDA_SUCCESS) in.session.handles.put(request.stream, stream);
+  if (result == CUDA_SUCCESS) room.put(stream);
   return result;
 }
 

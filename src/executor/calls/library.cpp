@@ -1,13 +1,15 @@
 #include "executor/callable.hpp"
 #include "executor/image.hpp"
 #include "executor/name_list.hpp"
+#include "executor/room.hpp"
 
 namespace vgpu::executor {
 
 using namespace protocol;
 
 VGPU_HANDLER(cuLibraryLoadData) {
-  if (!in.session.handles.vacant(request.library)) return CUDA_ERROR_INVALID_HANDLE;
+  Room room(in, request.library);
+  if (room.result() != CUDA_SUCCESS) return room.result();
   Image image;
   CUresult result = image.read(in, request);
   if (result != CUDA_SUCCESS) return result;
@@ -15,16 +17,20 @@ VGPU_HANDLER(cuLibraryLoadData) {
   // A stored image stays where it is: the driver needn't copy it, and reads what the program uses.
   std::array preserved{CU_LIBRARY_BINARY_IS_PRESERVED};
   std::array<void*, 1> yes{reinterpret_cast<void*>(std::uintptr_t{1})};
-  result =
-      in.cuda.cuLibraryLoadData(&library, image.bytes(), image.jit().options(), image.jit().values(),
-                                image.jit().count(), preserved.data(), yes.data(), image.stored() != nullptr ? 1 : 0);
+  // Of no context: it lives until it is unloaded.
+  result = in.session.memory.hold(image.device_bytes(), 0, [&](u64& key) {
+    key = request.library.value;
+    return in.cuda.cuLibraryLoadData(&library, image.bytes(), image.jit().options(), image.jit().values(),
+                                     image.jit().count(), preserved.data(), yes.data(),
+                                     image.stored() != nullptr ? 1 : 0);
+  });
   image.write(reply);
   if (result != CUDA_SUCCESS) return result;
   if (image.stored() != nullptr) {
     std::lock_guard lock(in.session.library_images_mutex);
     in.session.library_images[library] = image.stored();
   }
-  in.session.handles.put(request.library, library);
+  room.put(library);
   return result;
 }
 
@@ -35,7 +41,8 @@ VGPU_HANDLER(cuLibraryUnload) {
   std::unique_lock lock(in.session.library_images_mutex);
   auto image = in.session.library_images.extract(library);
   lock.unlock();
-  const CUresult result = in.cuda.cuLibraryUnload(library);
+  const CUresult result =
+      in.session.memory.let_go(request.library.value, [&] { return in.cuda.cuLibraryUnload(library); });
   if (result == CUDA_SUCCESS || image.empty()) return result;
   lock.lock();
   in.session.library_images.insert(std::move(image));  // the driver may still read it
@@ -62,8 +69,8 @@ VGPU_HANDLER(cuLibraryGetModule) {
   if (library == nullptr || !in.session.handles.vacant(request.module)) return CUDA_ERROR_INVALID_HANDLE;
   CUmodule module = nullptr;
   const CUresult result = in.cuda.cuLibraryGetModule(&module, library);
-  if (result == CUDA_SUCCESS) in.session.handles.put(request.module, module);
-  return result;
+  if (result != CUDA_SUCCESS) return result;
+  return in.session.handles.put(request.module, module) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 VGPU_HANDLER(cuLibraryGetGlobal) {

@@ -1,28 +1,34 @@
 #include "executor/callable.hpp"
 #include "executor/image.hpp"
 #include "executor/name_list.hpp"
+#include "executor/room.hpp"
 
 namespace vgpu::executor {
 
 using namespace protocol;
 
 VGPU_HANDLER(cuModuleLoadData) {
-  if (!in.session.handles.vacant(request.module)) return CUDA_ERROR_INVALID_HANDLE;
+  Room room(in, request.module);
+  if (room.result() != CUDA_SUCCESS) return room.result();
   Image image;
   CUresult result = image.read(in, request);
   if (result != CUDA_SUCCESS) return result;
-  CUmodule module = nullptr;
-  result = in.cuda.cuModuleLoadDataEx(&module, image.bytes(), image.jit().count(), image.jit().options(),
-                                      image.jit().values());
-  image.write(reply);
-  if (result == CUDA_SUCCESS) in.session.handles.put(request.module, module);
-  return result;
+  return in.session.memory.hold(image.device_bytes(), in.header.context, [&](u64& key) {
+    CUmodule module = nullptr;
+    result = in.cuda.cuModuleLoadDataEx(&module, image.bytes(), image.jit().count(), image.jit().options(),
+                                        image.jit().values());
+    image.write(reply);
+    if (result == CUDA_SUCCESS) room.put(module);
+    key = request.module.value;
+    return result;
+  });
 }
 
 VGPU_HANDLER(cuModuleUnload) {
   const auto module = in.session.handles.take<CUmodule>(request.module);
   if (module == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  const CUresult result = in.cuda.cuModuleUnload(module);
+  const CUresult result =
+      in.session.memory.let_go(request.module.value, [&] { return in.cuda.cuModuleUnload(module); });
   in.session.kernel_text.look();
   return result;
 }

@@ -1,6 +1,6 @@
 // Memory pools.
-#include "executor/dispatch.hpp"
 #include "executor/enum_range.hpp"
+#include "executor/pool_memory.hpp"
 
 namespace vgpu::executor {
 
@@ -52,7 +52,19 @@ VGPU_HANDLER(cuMemPoolCreate) {
 VGPU_HANDLER(cuMemPoolDestroy) {
   if (is_default(in, request.pool)) return CUDA_ERROR_INVALID_VALUE;
   const auto pool = in.session.handles.take<CUmemoryPool>(request.pool);
-  return pool != nullptr ? in.cuda.cuMemPoolDestroy(pool) : CUDA_ERROR_INVALID_HANDLE;
+  if (pool == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  std::unique_lock lock(in.session.current_pools_mutex);
+  const auto of_device = [&](const auto& entry) {
+    CUmemoryPool standard = nullptr;
+    if (entry.second.value != request.pool.value) return false;
+    // It may live on for a while, and nothing more may come out of it.
+    if (in.cuda.cuDeviceGetDefaultMemPool(&standard, entry.first) == CUDA_SUCCESS)
+      in.cuda.cuDeviceSetMemPool(entry.first, standard);
+    return true;
+  };
+  std::erase_if(in.session.current_pools, of_device);
+  lock.unlock();
+  return in.session.memory.end_pool(pool);
 }
 
 VGPU_HANDLER(cuMemPoolGetAttribute) {
@@ -76,7 +88,10 @@ VGPU_HANDLER(cuMemPoolSetAttribute) {
 
 VGPU_HANDLER(cuMemPoolTrimTo) {
   const CUmemoryPool pool = find_pool(in, request.pool);
-  return pool != nullptr ? in.cuda.cuMemPoolTrimTo(pool, request.keep_bytes) : CUDA_ERROR_INVALID_VALUE;
+  if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const CUresult result = in.cuda.cuMemPoolTrimTo(pool, request.keep_bytes);
+  in.session.memory.refresh();
+  return result;
 }
 
 VGPU_HANDLER(cuMemPoolSetAccess) {
@@ -105,19 +120,21 @@ VGPU_HANDLER(cuMemAllocFromPoolAsync) {
   if (!in.stream(request.stream, stream)) return CUDA_ERROR_INVALID_HANDLE;
   const CUmemoryPool pool = find_pool(in, request.pool);
   if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  CUdeviceptr pointer = 0;
-  const CUresult result = in.cuda.cuMemAllocFromPoolAsync(&pointer, request.bytes, pool, stream);
-  if (result != CUDA_SUCCESS) return result;
-  in.session.allocations.add(pointer, request.bytes);
-  reply.pointer = Pointer{pointer};
-  return result;
+  return allocate_from_pool(in, pool, stream, request.bytes, reply.pointer, [&](CUdeviceptr* pointer) {
+    return in.cuda.cuMemAllocFromPoolAsync(pointer, request.bytes, pool, stream);
+  });
 }
 
 VGPU_HANDLER(cuDeviceSetMemPool) {
   CUdevice device = 0;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
   const CUmemoryPool pool = find_pool(in, request.pool);
-  return pool != nullptr ? in.cuda.cuDeviceSetMemPool(device, pool) : CUDA_ERROR_INVALID_VALUE;
+  if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const CUresult result = in.cuda.cuDeviceSetMemPool(device, pool);
+  if (result != CUDA_SUCCESS) return result;
+  const std::lock_guard lock(in.session.current_pools_mutex);
+  in.session.current_pools[device] = request.pool;
+  return result;
 }
 
 }  // namespace vgpu::executor

@@ -81,7 +81,8 @@ VGPU_HANDLER(vgpuDeviceInfo) {
   std::size_t total = 0;
   result = in.cuda.cuDeviceTotalMem_v2(&total, device);
   if (result != CUDA_SUCCESS) return result;
-  info.total_memory = total;
+  const u64 most = in.session.account.limit(Limit::memory);
+  info.total_memory = most != 0 ? std::min<u64>(total, most) : total;
   info.compute_major = static_cast<u32>(info.attribute[CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR]);
   info.compute_minor = static_cast<u32>(info.attribute[CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR]);
   // The driver tells the range only where a context is current; both stay 0 (no choice of priorities) otherwise.

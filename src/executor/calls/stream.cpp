@@ -1,14 +1,15 @@
-#include "executor/dispatch.hpp"
+#include "executor/room.hpp"
 
 namespace vgpu::executor {
 
 using namespace protocol;
 
 VGPU_HANDLER(cuStreamCreateWithPriority) {
-  if (!in.session.handles.vacant(request.stream)) return CUDA_ERROR_INVALID_HANDLE;
+  Room room(in, request.stream);
+  if (room.result() != CUDA_SUCCESS) return room.result();
   CUstream stream = nullptr;
   const CUresult result = in.cuda.cuStreamCreateWithPriority(&stream, request.flags, request.priority);
-  if (result == CUDA_SUCCESS) in.session.handles.put(request.stream, stream);
+  if (result == CUDA_SUCCESS) room.put(stream);
   return result;
 }
 

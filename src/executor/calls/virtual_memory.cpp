@@ -43,27 +43,37 @@ VGPU_HANDLER(cuMemCreate) {
   if (!properties_of(in.session, request.device, request.allocation_flags, properties))
     return CUDA_ERROR_INVALID_DEVICE;
   CUmemGenericAllocationHandle handle = 0;
-  const CUresult result = in.cuda.cuMemCreate(&handle, request.bytes, &properties, 0);
-  if (result != CUDA_SUCCESS) return result;
-  in.session.handles.put(request.allocation, reinterpret_cast<const void*>(handle));
-  in.session.allocations.add(handle, request.bytes);
-  return CUDA_SUCCESS;
+  const CUresult result = in.session.memory.create(request.allocation.value, request.bytes, [&] {
+    return in.cuda.cuMemCreate(&handle, request.bytes, &properties, 0);
+  });
+  if (result == CUDA_SUCCESS) in.session.handles.put(request.allocation, reinterpret_cast<const void*>(handle));
+  return result;
 }
 
 VGPU_HANDLER(cuMemRelease) {
   const auto* const handle = in.session.handles.take<const void*>(request.allocation);
   if (handle == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  in.session.allocations.remove(number(handle));
+  const auto memory = in.session.memory.release(request.allocation.value);
   return in.cuda.cuMemRelease(number(handle));
 }
 
 VGPU_HANDLER(cuMemMap) {
   const auto* const handle = in.session.handles.find<const void*>(request.allocation);
   if (handle == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  return in.cuda.cuMemMap(address(request.pointer), request.bytes, request.offset, number(handle), 0);
+  auto memory = in.session.memory.physical(request.allocation.value);
+  const CUresult result = in.cuda.cuMemMap(address(request.pointer), request.bytes, request.offset, number(handle), 0);
+  if (result == CUDA_SUCCESS) in.session.memory.mapped(static_cast<u64>(request.pointer), std::move(memory));
+  return result;
 }
 
-VGPU_HANDLER(cuMemUnmap) { return in.cuda.cuMemUnmap(address(request.pointer), request.bytes); }
+VGPU_HANDLER(cuMemUnmap) {
+  // Out of the list first: another thread may map there as soon as the driver has unmapped it.
+  auto gone = in.session.memory.unmap(static_cast<u64>(request.pointer), request.bytes);
+  const CUresult result = in.cuda.cuMemUnmap(address(request.pointer), request.bytes);
+  if (result != CUDA_SUCCESS)
+    for (auto& [pointer, memory] : gone) in.session.memory.mapped(pointer, std::move(memory));
+  return result;
+}
 
 VGPU_HANDLER(cuMemSetAccess) {
   CUdevice device = 0;

@@ -37,7 +37,7 @@ void say(ExecutorEvent::Type type, const char* text, vgpu_end_reason reason = VG
 
 /// Whatever else is open was inherited by mistake.
 bool only_expected_descriptors() {
-  for (int fd = vgpu::protocol::kImagesFd + 1; fd < 256; ++fd)
+  for (int fd = vgpu::protocol::kLastFd + 1; fd < 256; ++fd)
     if (::fcntl(fd, F_GETFD) >= 0) return false;
   return true;
 }

@@ -299,6 +299,25 @@ TEST_CASE("No more connections than the daemon can carry") {
   CHECK(!world.connect()->closed);
 }
 
+TEST_CASE("A VM has as many sessions at once as it may; one that has ended makes room before its executor is gone") {
+  World world;
+  world.configure("[unregistered]\nsessions=2\nmemory=\"1MiB\"\n");
+  const auto first = world.open(7), second = world.open(7);
+  CHECK(world.processes[0]->spec.place->slot() != world.processes[1]->spec.place->slot());
+  const auto third = world.connect();
+  world.greet(*third, 7);
+  REQUIRE(third->welcomes.size() == 1);
+  CHECK(third->welcomes[0].reason == VGPU_END_LIMIT);
+  CHECK(third->welcomes[0].result == kCudaErrorSystemNotReady);
+  CHECK_THAT(third->welcomes[0].text.data(), Catch::Contains("as many sessions as it may"));
+  CHECK(world.value("vgpu_limit_refusals_total") == 1);
+  world.open(8);
+  first->handlers.hangup();
+  world.run();
+  CHECK(world.processes[0]->handlers.exited != nullptr);
+  world.open(7);
+}
+
 TEST_CASE("Stopping ends every connection, and says so after the last executor is gone") {
   World world;
   const auto open = world.open();

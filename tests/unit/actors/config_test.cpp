@@ -124,6 +124,43 @@ launch_timeout_seconds = 5
   CHECK(good("[executor]\nimages = \"off\"\n").images.empty());
 }
 
+TEST_CASE("Limits are those of the VM, and of all that are not registered") {
+  const Config config = good(R"(
+[[vm]]
+id = 1
+pool = "A"
+memory = "8GiB"
+sessions = 3
+streams = 10
+events = 11
+modules = 12
+graphs = 13
+arena = "4GiB"
+calls_per_second = 1000
+[[vm]]
+id = 2
+pool = "A"
+[unregistered]
+memory = "1GiB"
+)");
+  using vgpu::protocol::Limit;
+  const Limits& limits = config.limits_of(1);
+  CHECK(limits[Limit::memory] == std::uint64_t{8} << 30);
+  CHECK(limits[Limit::arena] == std::uint64_t{4} << 30);
+  CHECK(limits[Limit::streams] == 10);
+  CHECK(limits[Limit::events] == 11);
+  CHECK(limits[Limit::modules] == 12);
+  CHECK(limits[Limit::graphs] == 13);
+  CHECK(limits.sessions == 3);
+  CHECK(limits.calls_per_second == 1000);
+  CHECK(config.limits_of(2).most == Limits{}.most);
+  CHECK(config.limits_of(2).sessions == 1024);
+  CHECK(config.limits_of(2).calls_per_second == 0);
+  CHECK(config.limits_of(3)[Limit::memory] == std::uint64_t{1} << 30);
+  CHECK(!config.context_memory);
+  CHECK(good("[executor]\ncontext_memory = \"300MiB\"\n").context_memory == std::uint64_t{300} << 20);
+}
+
 TEST_CASE("The software GPU hears what was configured, and nothing else") {
   const Config config = good("gpu = \"software:2\"\n[software_gpu]\nmemory = \"64MiB\"\n");
   CHECK(gpu_text(config.pools[0].gpu) == "software:2");
@@ -206,6 +243,12 @@ TEST_CASE("Each mistake is named with its file and line") {
       {"[[vm]]\nid = 4294967295\npool = \"A\"\n", "test.toml:2: ", "from 0 to 4294967294"},
       {"[[vm]]\nid = 1\npool = \"A\"\n[[vm]]\nid = 1\npool = \"B\"\n", "test.toml:5: ", "a VM 1 stands above"},
       {"[[vm]]\nid = 1\nname = \"a\\nb\"\npool = \"A\"\n", "test.toml:3: ", "1 to 64 letters"},
+      {"[[vm]]\nid = 1\npool = \"A\"\nmemory = \"much\"\n", "test.toml:4: ", "\"8GiB\""},
+      {"[[vm]]\nid = 1\npool = \"A\"\nmemory = \"1KiB\"\n", "test.toml:4: ", "from 1MiB"},
+      {"[[vm]]\nid = 1\npool = \"A\"\nsessions = 1025\n", "test.toml:4: ", "from 1 to 1024"},
+      {"[unregistered]\nstreams = 0\n", "test.toml:2: ", "from 1 to"},
+      {"[unregistered]\ncalls_per_second = \"fast\"\n", "test.toml:2: ", "found a string"},
+      {"[executor]\ncontext_memory = \"some\"\n", "test.toml:2: ", "528MiB"},
       {"[unregistered]\nallow = \"yes\"\n", "test.toml:2: ", "expected true or false"},
       {"[unregistered]\npool = \"Z\"\n", "test.toml:2: ", "no pool \"Z\""},
       {"[executor]\nspin_microseconds = 1000001\n", "test.toml:2: ", "from 0 to 1000000"},

@@ -132,6 +132,26 @@ TEST_CASE("Counters are read while a session lives, and stay when it ends") {
   CHECK(value(store, "vgpu_memory_used_bytes" + labels) == 0);
 }
 
+TEST_CASE("What limits refuse and delay is counted by VM, pool and limit") {
+  MetricsStore store;
+  Session session(1, 7, "A");
+  store.opened(session.record);
+  session.stats->refused[static_cast<std::size_t>(protocol::Limit::memory)] = 3;
+  session.stats->refused[static_cast<std::size_t>(protocol::Limit::arena)] = 2;
+  session.stats->calls_delayed = 9;
+  store.session_refused(7, "A");
+  const auto check = [&] {
+    CHECK(value(store, "vgpu_limit_refusals_total{vm=\"7\",pool=\"A\",limit=\"memory\"}") == 3);
+    CHECK(value(store, "vgpu_limit_refusals_total{vm=\"7\",pool=\"A\",limit=\"arena\"}") == 2);
+    CHECK(value(store, "vgpu_limit_refusals_total{vm=\"7\",pool=\"A\",limit=\"streams\"}") == 0);
+    CHECK(value(store, "vgpu_limit_refusals_total{vm=\"7\",pool=\"A\",limit=\"sessions\"}") == 1);
+    CHECK(value(store, "vgpu_calls_delayed_total{vm=\"7\",pool=\"A\"}") == 9);
+  };
+  check();
+  store.closed(session.record);
+  check();
+}
+
 TEST_CASE("A damaged counter does not set a total back") {
   MetricsStore store;
   Session session(1, 1, "A");

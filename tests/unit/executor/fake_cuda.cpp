@@ -215,7 +215,12 @@ struct Does<Name_cuMemAllocPitch_v2> {
 };
 template <>
 struct Does<Name_cuMemAllocAsync> {
-  static CUresult call(CUdeviceptr* pointer, std::size_t bytes, CUstream) { return allocate(pointer, bytes); }
+  static CUresult call(CUdeviceptr* pointer, std::size_t bytes, CUstream) {
+    const CUresult result = allocate(pointer, bytes);
+    const Lock lock(fake().mutex);
+    if (result == CUDA_SUCCESS) fake().pooled[*pointer] = bytes;
+    return result;
+  }
 };
 template <>
 struct Does<Name_cuMemFree_v2> {
@@ -223,7 +228,12 @@ struct Does<Name_cuMemFree_v2> {
 };
 template <>
 struct Does<Name_cuMemFreeAsync> {
-  static CUresult call(CUdeviceptr pointer, CUstream) { return release_memory(pointer); }
+  static CUresult call(CUdeviceptr pointer, CUstream) {
+    const CUresult result = release_memory(pointer);
+    const Lock lock(fake().mutex);
+    if (result == CUDA_SUCCESS) fake().pooled.erase(pointer);
+    return result;
+  }
 };
 template <>
 struct Does<Name_cuMemGetInfo_v2> {
@@ -263,9 +273,15 @@ struct Does<Name_cuMemHostGetDevicePointer_v2> {
 };
 template <>
 struct Does<Name_cuMemPoolGetAttribute> {
-  static CUresult call(CUmemoryPool, CUmemPool_attribute, void* value) {
+  static CUresult call(CUmemoryPool, CUmemPool_attribute attribute, void* value) {
     const int number = 1;
     std::memcpy(value, &number, sizeof number);
+    if (attribute != CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT && attribute != CU_MEMPOOL_ATTR_USED_MEM_CURRENT)
+      return CUDA_SUCCESS;
+    const Lock lock(fake().mutex);
+    cuuint64_t sum = 0;
+    for (const auto& [pointer, bytes] : fake().pooled) sum += bytes;
+    std::memcpy(value, &sum, sizeof sum);
     return CUDA_SUCCESS;
   }
 };

@@ -57,6 +57,7 @@ class FakeCuda {
   std::map<std::string, CUresult> failures;
   std::map<CUdeviceptr, std::unique_ptr<std::byte[]>> memory;
   std::map<CUdeviceptr, std::size_t> memory_bytes;
+  std::map<CUdeviceptr, std::size_t> pooled;  ///< the part of it that belongs to pools
   std::map<void*, std::size_t> registered;
   std::map<CUstream, std::unique_ptr<FakeStream>> streams;
   std::map<CUevent, std::pair<CUstream, unsigned long>> events;  ///< stream and position that it waits for

@@ -15,7 +15,9 @@ T native(unsigned number) {
 }  // namespace
 
 TEST_CASE("graphs: a node has one handle, which ends with its graph") {
-  Handles handles;
+  SessionStats stats{};
+  Account account({}, stats);
+  Handles handles(account);
   Graphs graphs(handles);
   const GraphHandle graph = graphs.add(native<CUgraph>(1));
   CHECK(handles.find<CUgraph>(graph) == native<CUgraph>(1));
@@ -37,7 +39,9 @@ TEST_CASE("graphs: a node has one handle, which ends with its graph") {
 }
 
 TEST_CASE("graphs: what a node owns ends with the node, and not by itself") {
-  Handles handles;
+  SessionStats stats{};
+  Account account({}, stats);
+  Handles handles(account);
   Graphs graphs(handles);
   const GraphHandle graph = graphs.add(native<CUgraph>(1));
   const GraphNodeHandle node = graphs.node(graph, native<CUgraphNode>(2));
@@ -61,7 +65,9 @@ TEST_CASE("graphs: what a node owns ends with the node, and not by itself") {
 }
 
 TEST_CASE("graphs: handles are found by what the driver gives") {
-  Handles handles;
+  SessionStats stats{};
+  Account account({}, stats);
+  Handles handles(account);
   const EventHandle event = EventHandle::make(9, 3);
   REQUIRE(handles.put(event, native<void*>(6)));
   CHECK(handles.handle_of<Kind::event>(native<void*>(6)).value == event.value);
@@ -70,7 +76,9 @@ TEST_CASE("graphs: handles are found by what the driver gives") {
 }
 
 TEST_CASE("graphs: whatever is said to own itself ends once") {
-  Handles handles;
+  SessionStats stats{};
+  Account account({}, stats);
+  Handles handles(account);
   Graphs graphs(handles);
   const GraphHandle outer = graphs.add(native<CUgraph>(1));
   const GraphNodeHandle node = graphs.node(outer, native<CUgraphNode>(2));

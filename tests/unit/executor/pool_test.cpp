@@ -42,8 +42,9 @@ CUresult get_attribute(CUmemoryPool pool, CUmemPool_attribute attribute, void* v
   if (attribute <= CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES)
     *static_cast<int*>(value) = 1;
   else
-    *static_cast<cuuint64_t*>(value) = ~u64{0};
-  return note(pool);
+    *static_cast<cuuint64_t*>(value) = attribute == CU_MEMPOOL_ATTR_USED_MEM_HIGH ? ~u64{0} : 0;
+  // What is reserved is looked at beside each allocation.
+  return attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT ? CUDA_SUCCESS : note(pool);
 }
 
 CUresult set_access(CUmemoryPool pool, const CUmemAccessDesc* description, std::size_t) {

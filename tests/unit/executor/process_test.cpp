@@ -36,21 +36,24 @@ class Process {
     const int stats = memfd_create("stats", MFD_CLOEXEC);
     REQUIRE(ftruncate(region, static_cast<off_t>(kRegionBytes)) == 0);
     REQUIRE(ftruncate(stats, sizeof(SessionStats)) == 0);
+    const int account = memfd_create("account", MFD_CLOEXEC);
+    REQUIRE(ftruncate(account, sizeof(VmAccount)) == 0);
     base = static_cast<std::byte*>(mmap(nullptr, VGPU_ARENA_OFFSET, PROT_READ | PROT_WRITE, MAP_SHARED, region, 0));
     control = reinterpret_cast<vgpu_control*>(base);
     // High numbers first: one of ours may be one of those that the child wants.
-    const int high[3] = {fcntl(pair[1], F_DUPFD_CLOEXEC, 100), fcntl(region, F_DUPFD_CLOEXEC, 100),
-                         fcntl(stats, F_DUPFD_CLOEXEC, 100)};
+    const int high[4] = {fcntl(pair[1], F_DUPFD_CLOEXEC, 100), fcntl(region, F_DUPFD_CLOEXEC, 100),
+                         fcntl(stats, F_DUPFD_CLOEXEC, 100), fcntl(account, F_DUPFD_CLOEXEC, 100)};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, high[0], kLinkFd);
     posix_spawn_file_actions_adddup2(&actions, high[1], kRegionFd);
     posix_spawn_file_actions_adddup2(&actions, high[2], kStatsFd);
+    posix_spawn_file_actions_adddup2(&actions, high[3], kAccountFd);
     std::string program = VGPU_EXECUTOR_PROGRAM;
     char* arguments[] = {program.data(), nullptr};
     REQUIRE(posix_spawn(&pid, program.c_str(), &actions, nullptr, arguments, environ) == 0);
     posix_spawn_file_actions_destroy(&actions);
-    for (int fd : {pair[1], region, stats, high[0], high[1], high[2]}) close(fd);
+    for (int fd : {pair[1], region, stats, account, high[0], high[1], high[2], high[3]}) close(fd);
   }
   ~Process() {
     close(link);

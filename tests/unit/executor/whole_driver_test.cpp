@@ -1,9 +1,9 @@
 // The executor on a whole driver: real kernels, through a real ring. VGPU_TEST_DRIVER names another driver than the
 // software GPU, such as libcuda.so.1.
-#include <catch2/catch.hpp>
-#include <cstdlib>
+#include "whole_driver.hpp"
 
-#include "guest.hpp"
+#include <catch2/catch.hpp>
+
 #include "protocol/payload.hpp"
 
 using namespace vgpu;
@@ -44,18 +44,6 @@ struct Parameters {
   u32 factor;
   u32 count;
 };
-
-const executor::Driver& whole_driver() {
-  static const executor::Driver* driver = [] {
-    auto* loaded = new executor::Driver;
-    std::string error;
-    const char* other = std::getenv("VGPU_TEST_DRIVER");
-    if (!loaded->load(other != nullptr ? other : VGPU_SOFTGPU_LIBRARY, error)) std::abort();
-    if (loaded->cuInit(0) != CUDA_SUCCESS) std::abort();
-    return loaded;
-  }();
-  return *driver;
-}
 
 call::cuLaunchKernel::Request launch_of(FunctionHandle function, StreamHandle stream) {
   call::cuLaunchKernel::Request launch{};

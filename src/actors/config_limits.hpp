@@ -1,0 +1,13 @@
+#pragma once
+#include "actors/config_table.hpp"
+#include "actors/limits.hpp"
+
+/// The keys of [[vm]] and [unregistered] that limit a VM.
+#define VGPU_LIMIT_KEYS "memory", "sessions", "streams", "events", "modules", "graphs", "arena", "calls_per_second"
+
+namespace vgpu::daemon {
+
+/// Reads them; what is not given is not limited.
+Limits read_limits(TableReader& reader);
+
+}  // namespace vgpu::daemon
