@@ -49,6 +49,9 @@ class Lease {
     ending_ = true;
     ending_since_ = now;
   }
+  /// False: nothing but a command of the daemon will end it.
+  bool limited() const noexcept { return end_ != Time::max(); }
+
   /// From now on there is nothing to read and nothing that is waited for.
   void note_empty(Time now) noexcept {
     if (empty_) return;

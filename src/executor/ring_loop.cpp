@@ -28,9 +28,10 @@ u64 nanoseconds(std::chrono::steady_clock::duration time) {
   return static_cast<u64>(std::chrono::nanoseconds(time).count());
 }
 
-/// A lease that should end is given back after this even if streams wait for what the guest does: that may take as long
-/// as it likes, and may need records read that are still in the ring. What runs on behind it is bounded by the backlog.
-constexpr auto kGuestGrace = 2ms;
+/// A lease that should end is given back after this even if streams wait for what the guest does, which may take as
+/// long as it likes and may need records read that are still in the ring; or if a call is under way in the driver,
+/// which may compile a module for minutes while the GPU is idle. What runs on behind it is bounded by the backlog.
+constexpr auto kGrace = 2ms;
 
 }  // namespace
 
@@ -192,12 +193,16 @@ void RingLoop::wake_up() {
 
 std::int64_t RingLoop::longest_sleep() const noexcept {
   // Nobody wakes us when the grace is over.
-  if (!lease_.held() || !session_.waits_for_guest()) return -1;
-  return std::chrono::microseconds(kGuestGrace).count();
+  if (!lease_.held() || !lease_.limited() || !may_last()) return -1;
+  return std::chrono::microseconds(kGrace).count();
 }
 
 bool RingLoop::is_held_up() const {
-  return lease_.ending() && session_.waits_for_guest() && Clock::now() - lease_.ending_since() >= kGuestGrace;
+  return lease_.ending() && may_last() && Clock::now() - lease_.ending_since() >= kGrace;
+}
+
+bool RingLoop::may_last() const noexcept {
+  return session_.waits_for_guest() || session_.blocking_calls.load(std::memory_order_acquire) != 0;
 }
 
 void RingLoop::try_to_finish() {

@@ -44,8 +44,9 @@ class RingLoop {
   /// At the end of a quantum: a guest that waited for what was drained goes on within microseconds, and would lose its
   /// turn to others if it were taken for one that wants nothing more.
   void wait_for_more() const;
-  /// True if the lease should end, and its drain may wait for what the guest does.
+  /// True if the lease should end, and what it waits for may last without the GPU being at work.
   bool is_held_up() const;
+  bool may_last() const noexcept;
   /// True if the GPU has as much to do as the lease allows.
   bool is_throttled();
   /// In microseconds; -1: until somebody wakes us.
