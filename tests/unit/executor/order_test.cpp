@@ -376,13 +376,13 @@ TEST_CASE("a lease is given up while a function of the guest runs, which may tak
 
 TEST_CASE("beside neighbours no more is submitted than a bound on unfinished work allows") {
   FakeCuda cuda;
-  Guest guest(cuda);
+  Guest guest(cuda, {}, false);
+  guest.backlog_microseconds = 1000;
+  guest.send(ExecutorCommand::Type::run);
   guest.make_context();
   const u64 device = guest.allocate(4096);
   const auto stream = guest.make_stream(1);
   const CUstream native = busy_stream(cuda, guest, stream, device);
-  guest.backlog_microseconds = 1000;
-  guest.send(ExecutorCommand::Type::run);
   const unsigned before = cuda.calls("cuMemsetD8Async");
   constexpr unsigned kMany = 500;
   for (unsigned i = 0; i < kMany; ++i) guest.publish<call::cuMemsetD8Async>({Pointer{device}, 64, stream, 1, 0});
