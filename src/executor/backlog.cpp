@@ -16,6 +16,7 @@ constexpr auto kTrickle = 10ms;
 }  // namespace
 
 void Backlog::submitted(u32 context, CUstream stream, Clock::time_point now) {
+  ++submissions_;
   ++under_way_;
   ++unmarked_;
   // Several markers to a window, so that it moves on in steps and not as a whole.

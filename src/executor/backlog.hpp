@@ -28,6 +28,8 @@ class Backlog {
   /// The GPU is drained.
   void clear();
 
+  /// Submissions so far.
+  protocol::u64 submissions() const noexcept { return submissions_; }
   /// Submissions under way, at most, as measured so far.
   protocol::u32 window() const noexcept { return window_; }
 
@@ -50,6 +52,7 @@ class Backlog {
   std::array<Marker, kMarkers> markers_;
   protocol::u32 first_ = 0;
   protocol::u32 used_ = 0;
+  protocol::u64 submissions_ = 0;
   protocol::u32 under_way_ = 0;  ///< submissions behind which no marker is done yet
   protocol::u32 unmarked_ = 0;   ///< the last of them, behind which there is no marker
   protocol::u32 window_ = 16;

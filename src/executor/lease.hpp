@@ -19,6 +19,11 @@ class Lease {
   /// It ends because somebody asked for it, not because its quantum is over.
   bool yielded() const noexcept { return yielded_; }
   Time ending_since() const noexcept { return ending_since_; }
+  /// It should be over for so long that the GPU may be waiting for what the session was not let submit.
+  bool overdue(Time now) const noexcept { return ending_ && now - ending_since_ >= patience_; }
+  /// Something more was submitted because it was overdue. Each time it takes three times as long until it is again: who
+  /// has long kernels only, and waits for nothing, is drained soon all the same.
+  void be_more_patient() noexcept { patience_ *= 3; }
   /// The order that it was given by.
   protocol::u64 order() const noexcept { return order_; }
 
@@ -105,6 +110,7 @@ class Lease {
   Time empty_since_{};
   Duration idle_{};
   Duration counted_idle_{};
+  Duration patience_ = std::chrono::milliseconds(50);
 };
 
 }  // namespace vgpu::executor

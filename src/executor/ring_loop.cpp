@@ -32,6 +32,8 @@ u64 nanoseconds(std::chrono::steady_clock::duration time) {
 /// long as it likes and may need records read that are still in the ring; or if a call is under way in the driver,
 /// which may compile a module for minutes while the GPU is idle. What runs on behind it is bounded by the backlog.
 constexpr auto kGrace = 2ms;
+/// How often an overdue lease's ring is looked at.
+constexpr auto kOverdueEvery = 10ms;
 
 }  // namespace
 
@@ -52,6 +54,7 @@ void RingLoop::run() {
     if (commands_.pending() && !obey(commands_.take())) return;
     const bool throttled = may_read() && is_throttled();
     if (may_read() && !throttled && read()) continue;
+    if (read_overdue()) continue;
     if (throttled || !session_.parking.empty()) {
       poll_parked();
       pause_.step();
@@ -94,26 +97,49 @@ bool RingLoop::is_throttled() { return session_.backlog.on() && session_.backlog
 
 bool RingLoop::read() {
   for (unsigned i = 0; i < kBatch; ++i) {
-    switch (reader_.next(record_)) {
-      case RingReader::Status::empty:
+    switch (read_one()) {
+      case Reading::empty:
         return i != 0;
-      case RingReader::Status::violation:
-        end_by_violation();
+      case Reading::held_up:
         return true;
-      case RingReader::Status::record:
+      case Reading::record:
         break;
     }
-    if (!pay_for_call()) return true;
-    note_record();
-    dispatch(session_, current_, record_);
-    reader_.consume(record_);
-    if (session_.ended()) return true;
     if (!session_.parking.empty()) poll_parked();
     if (commands_.pending() || is_throttled()) return true;
   }
   const Clock::time_point now = Clock::now();
   lease_.check(now);
   publish_use(lease_.busy(now));
+  return true;
+}
+
+RingLoop::Reading RingLoop::read_one() {
+  switch (reader_.next(record_)) {
+    case RingReader::Status::empty:
+      return Reading::empty;
+    case RingReader::Status::violation:
+      end_by_violation();
+      return Reading::held_up;
+    case RingReader::Status::record:
+      break;
+  }
+  if (!pay_for_call()) return Reading::held_up;
+  note_record();
+  dispatch(session_, current_, record_);
+  reader_.consume(record_);
+  return session_.ended() ? Reading::held_up : Reading::record;
+}
+
+bool RingLoop::read_overdue() {
+  if (!lease_.held() || !lease_.overdue(Clock::now())) return false;
+  const u64 before = session_.backlog.submissions();
+  for (unsigned i = 0; i < kBatch; ++i) {
+    if (read_one() != Reading::record) return i != 0;
+    if (session_.backlog.submissions() == before) continue;
+    lease_.be_more_patient();
+    return true;
+  }
   return true;
 }
 
@@ -192,9 +218,10 @@ void RingLoop::wake_up() {
 }
 
 std::int64_t RingLoop::longest_sleep() const noexcept {
-  // Nobody wakes us when the grace is over.
-  if (!lease_.held() || !lease_.limited() || !may_last()) return -1;
-  return std::chrono::microseconds(kGrace).count();
+  if (!lease_.held() || !lease_.limited()) return -1;
+  // Nobody wakes us when the grace is over, or the drain overdue.
+  if (may_last()) return std::chrono::microseconds(kGrace).count();
+  return lease_.ending() ? std::chrono::microseconds(kOverdueEvery).count() : -1;
 }
 
 bool RingLoop::is_held_up() const {

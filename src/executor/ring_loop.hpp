@@ -29,6 +29,13 @@ class RingLoop {
   bool may_read() const noexcept;
   /// Reads some records. True if there was one, or anything else to look at.
   bool read();
+  enum class Reading { empty, record, held_up };
+  /// Reads the next record. held_up: the session has ended, or pays for its calls.
+  Reading read_one();
+  /// What the GPU does may wait for records that an ending lease does not read: a kernel that polls memory, which the
+  /// guest writes after its next call has come back. Nobody can know; so where a drain takes long, records are read, up
+  /// to one submission each time. True if something was read.
+  bool read_overdue();
   /// False: not now, the VM has read as many as it may for a while.
   bool pay_for_call();
   void read_rest();

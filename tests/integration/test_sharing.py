@@ -127,6 +127,14 @@ class Hangs(SharingTest):
         self.assert_passes(self.daemon.run(program("vector_add"), vm=1), "vector_add")
 
 
+class Waits(SharingTest):
+    CONFIG = POOLS + vm(1) + vm(2)
+
+    def test_a_kernel_that_polls_for_its_guest_while_others_want_the_gpu(self):
+        with self.saturating(2):
+            self.assert_passes(self.daemon.run(program("streams_events"), vm=1), "streams_events")
+
+
 class Reload(SharingTest):
     CONFIG = POOLS + vm(1) + vm(2) + '[unregistered]\nallow = true\n'
 

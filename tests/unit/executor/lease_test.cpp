@@ -86,3 +86,21 @@ TEST_CASE("a lease is yielded at once, but not by an order that is about an earl
   CHECK_FALSE(lease.ending());
   CHECK_FALSE(lease.yielded());
 }
+
+TEST_CASE("a lease that does not end is overdue again and again, ever more rarely") {
+  Lease lease;
+  lease.run(1, 5ms, at(0ms));
+  CHECK_FALSE(lease.overdue(at(1000ms)));
+  lease.check(at(5ms));
+  CHECK_FALSE(lease.overdue(at(54ms)));
+  CHECK(lease.overdue(at(55ms)));
+  lease.be_more_patient();
+  CHECK_FALSE(lease.overdue(at(154ms)));
+  CHECK(lease.overdue(at(155ms)));
+  lease.be_more_patient();
+  CHECK_FALSE(lease.overdue(at(454ms)));
+  lease.end(at(300ms));
+  lease.run(2, 5ms, at(400ms));
+  lease.check(at(405ms));
+  CHECK(lease.overdue(at(455ms)));
+}
