@@ -36,7 +36,9 @@ int VmPlace::fd() const noexcept { return vm_->fd.get(); }
 
 void VmPlace::ended() noexcept {
   const std::lock_guard lock(vm_->mutex);
-  if (!std::exchange(ended_, true)) --vm_->sessions;
+  if (std::exchange(ended_, true)) return;
+  --vm_->sessions;
+  vm_->account->slots[slot_].ending.store(1, std::memory_order_relaxed);
 }
 
 void VmPlace::reaped() noexcept {
@@ -44,6 +46,7 @@ void VmPlace::reaped() noexcept {
   const std::lock_guard lock(vm_->mutex);
   if (std::exchange(reaped_, true)) return;
   for (auto& held : vm_->account->slots[slot_].held) held.store(0, std::memory_order_seq_cst);
+  vm_->account->slots[slot_].ending.store(0, std::memory_order_relaxed);
   vm_->taken.reset(slot_);
 }
 

@@ -69,4 +69,15 @@ u64 Account::left(Limit limit) const noexcept {
   return most - std::min(most, used(limit));
 }
 
+bool Account::some_is_about_to_go(Limit limit) const noexcept {
+  const u64 slots = std::min<u64>(account_->slots_used.load(std::memory_order_relaxed), VmAccount::kSlots);
+  for (u64 i = 0; i < slots; ++i) {
+    const VmAccount::Slot& slot = account_->slots[i];
+    if (slot.ending.load(std::memory_order_relaxed) != 0 &&
+        slot.held[index_of(limit)].load(std::memory_order_relaxed) != 0)
+      return true;
+  }
+  return false;
+}
+
 }  // namespace vgpu::executor

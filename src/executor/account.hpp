@@ -32,6 +32,9 @@ class Account {
   /// What the VM may still take; all there could be where it has no limit.
   protocol::u64 left(protocol::Limit limit) const noexcept;
 
+  /// True if a session of the VM is over whose executor still holds some of it.
+  bool some_is_about_to_go(protocol::Limit limit) const noexcept;
+
   protocol::VmAccount& shared() noexcept { return *account_; }
 
  private:

@@ -1,7 +1,9 @@
 #include "executor/device_memory.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
+#include <thread>
 
 namespace vgpu::executor {
 
@@ -10,6 +12,9 @@ using namespace protocol;
 namespace {
 
 constexpr u64 kMiB = u64{1} << 20;
+/// An executor that does not stop is killed after two seconds.
+constexpr std::chrono::seconds kPatience{4};
+constexpr std::chrono::milliseconds kLookAgain{1};
 constexpr u64 kAbsurd = u64{1} << 60;
 
 constexpr u64 round_up(u64 value, u64 to) noexcept { return (value + to - 1) / to * to; }
@@ -31,9 +36,18 @@ std::optional<Charge> DeviceMemory::try_reserve(u64 bytes) {
 }
 
 std::optional<Charge> DeviceMemory::reserve(u64 bytes) {
-  auto charge = try_reserve(rounded(bytes));
-  if (!charge) refuse();
-  return charge;
+  const u64 wanted = rounded(bytes);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  for (;;) {
+    auto charge = try_reserve(wanted);
+    if (charge) return charge;
+    if (wanted > account_.limit(Limit::memory) || !account_.some_is_about_to_go(Limit::memory) ||
+        std::chrono::steady_clock::now() >= deadline)
+      break;
+    std::this_thread::sleep_for(kLookAgain);
+  }
+  refuse();
+  return std::nullopt;
 }
 
 void DeviceMemory::keep(u64 key, u32 context, Charge charge) {
@@ -251,7 +265,7 @@ void DeviceMemory::settle_graph(Charge charge) {
   refresh_graphs();
 }
 
-void DeviceMemory::instantiated(u64 exec, u64 bytes, Charge charge) {
+void DeviceMemory::instantiated(CUgraphExec exec, u64 bytes, Charge charge) {
   const std::lock_guard lock(mutex_);
   execs_[exec] = bytes;
   exec_bytes_ += bytes;
@@ -259,12 +273,17 @@ void DeviceMemory::instantiated(u64 exec, u64 bytes, Charge charge) {
   refresh_graphs();
 }
 
-void DeviceMemory::exec_destroyed(u64 exec) {
+u64 DeviceMemory::exec_ending(CUgraphExec exec) {
   const std::lock_guard lock(mutex_);
   const auto node = execs_.extract(exec);
-  if (node.empty()) return;
-  exec_bytes_ -= node.mapped();
-  orphaned_bytes_ += node.mapped();
+  return node.empty() ? 0 : node.mapped();
+}
+
+void DeviceMemory::exec_destroyed(u64 bytes) {
+  if (bytes == 0) return;
+  const std::lock_guard lock(mutex_);
+  exec_bytes_ -= bytes;
+  orphaned_bytes_ += bytes;
   refresh_graphs();
 }
 

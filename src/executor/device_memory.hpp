@@ -64,10 +64,17 @@ class DeviceMemory {
   DeviceMemory(Account& account, const Driver& cuda) noexcept
       : account_(account), cuda_(cuda), graph_charge_(account, 0) {}
 
+  /// The key of an object of the driver's. Its own number, never the guest's: that may name another one by the time
+  /// that the driver has let go of the first.
+  static protocol::u64 key_of(const void* native) noexcept {
+    return protocol::u64{1} << 62 | reinterpret_cast<std::uintptr_t>(native);
+  }
+
   /// What the driver takes for so many bytes of a plain allocation.
   static protocol::u64 rounded(protocol::u64 bytes) noexcept;
 
-  /// Nothing: the VM is at its limit, and the refusal is counted.
+  /// Waits for what is about to go: a program that starts as another one ends finds the device as that one leaves it.
+  /// Nothing: the VM is at its limit, and the refusal is counted. A thread that may wait.
   std::optional<Charge> reserve(protocol::u64 bytes);
   /// Without rounding, and without counting a refusal.
   std::optional<Charge> try_reserve(protocol::u64 bytes);
@@ -95,6 +102,8 @@ class DeviceMemory {
     auto held = take(key);
     const CUresult result = release();
     if (result != CUDA_SUCCESS && held) keep(key, held->context, std::move(held->charge));
+    // Memory of a pool, perhaps.
+    if (result == CUDA_SUCCESS && !held) refresh();
     return result;
   }
   /// What is under the key already is an object that nobody can name any more: it is charged for ever.
@@ -123,8 +132,8 @@ class DeviceMemory {
   }
   std::vector<Charge> freed_later(protocol::u32 context);
 
-  /// Physical memory lives as long as its handle or a mapping.
-  CUresult create(protocol::u64 handle, protocol::u64 bytes, const auto& make) {
+  /// Physical memory lives as long as its handle, which make() sets, or a mapping. The handle is the driver's.
+  CUresult create(CUmemGenericAllocationHandle& handle, protocol::u64 bytes, const auto& make) {
     auto charge = reserve(bytes);
     if (!charge) return CUDA_ERROR_OUT_OF_MEMORY;
     const CUresult result = make();
@@ -159,8 +168,10 @@ class DeviceMemory {
   std::optional<Charge> reserve_for_exec(protocol::u64 bytes);
   /// An allocation node was made: the driver may have taken its memory already.
   void settle_graph(Charge charge);
-  void instantiated(protocol::u64 exec, protocol::u64 bytes, Charge charge);
-  void exec_destroyed(protocol::u64 exec);
+  void instantiated(CUgraphExec exec, protocol::u64 bytes, Charge charge);
+  /// Before the driver destroys it; what comes back goes to exec_destroyed().
+  protocol::u64 exec_ending(CUgraphExec exec);
+  void exec_destroyed(protocol::u64 bytes);
   /// False: no graph of the session has allocation nodes.
   bool graphs_allocate() const;
   /// The devices' numbers of graph memory are asked for.
@@ -199,7 +210,7 @@ class DeviceMemory {
   std::map<protocol::u64, Physical> mappings_;
   std::map<CUmemoryPool, Pool> pools_;
   std::vector<CUdevice> graph_devices_;
-  std::unordered_map<protocol::u64, protocol::u64> execs_;  ///< bytes of their allocation nodes
+  std::unordered_map<CUgraphExec, protocol::u64> execs_;  ///< bytes of their allocation nodes
   protocol::u64 exec_bytes_ = 0;
   protocol::u64 orphaned_bytes_ = 0;  ///< of executable graphs that are gone, as far as the driver still has it
   Charge graph_charge_;

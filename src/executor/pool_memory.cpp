@@ -42,8 +42,8 @@ CUresult PoolAllocation::reserve_after_waiting(u64 bytes) {
   // What the pool has and does not use needs no more from the device.
   if (memory.has_room(pool_, DeviceMemory::rounded(bytes))) return CUDA_SUCCESS;
   memory.trim_pools();
-  auto charge = memory.try_reserve(DeviceMemory::rounded(bytes));
-  if (!charge) return memory.refuse();
+  auto charge = memory.reserve(bytes);
+  if (!charge) return CUDA_ERROR_OUT_OF_MEMORY;
   charge_ = *std::move(charge);
   return CUDA_SUCCESS;
 }

@@ -35,6 +35,7 @@ struct VmAccount {
   using Counter = std::atomic<u64>;
   struct alignas(64) Slot {
     std::array<Counter, kLimits> held;
+    Counter ending;  ///< not 0: the session is over, and what its executor holds is about to go; the daemon's to write
   };
 
   std::array<Counter, kLimits> limits;  ///< 0: none; the daemon's to write

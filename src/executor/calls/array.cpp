@@ -97,7 +97,7 @@ VGPU_HANDLER(cuArray3DCreate) {
     CUarray array = nullptr;
     const CUresult result = in.cuda.cuArray3DCreate_v2(&array, &descriptor);
     if (result == CUDA_SUCCESS) in.session.handles.put(request.array, array);
-    key = request.array.value;
+    key = DeviceMemory::key_of(array);
     return result;
   });
 }
@@ -107,7 +107,7 @@ VGPU_HANDLER(cuArrayDestroy) {
   const auto array = in.session.handles.take<CUarray>(request.array);
   if (array == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   forget_parts(in, request.array.value);
-  return in.session.memory.let_go(request.array.value, [&] { return in.cuda.cuArrayDestroy(array); });
+  return in.session.memory.let_go(DeviceMemory::key_of(array), [&] { return in.cuda.cuArrayDestroy(array); });
 }
 
 VGPU_HANDLER(cuArrayGetPlane) {
@@ -126,7 +126,7 @@ VGPU_HANDLER(cuMipmappedArrayCreate) {
     CUmipmappedArray mipmapped = nullptr;
     const CUresult result = in.cuda.cuMipmappedArrayCreate(&mipmapped, &descriptor, request.levels);
     if (result == CUDA_SUCCESS) in.session.handles.put(request.mipmapped, mipmapped);
-    key = request.mipmapped.value;
+    key = DeviceMemory::key_of(mipmapped);
     return result;
   });
 }
@@ -135,7 +135,8 @@ VGPU_HANDLER(cuMipmappedArrayDestroy) {
   const auto mipmapped = in.session.handles.take<CUmipmappedArray>(request.mipmapped);
   if (mipmapped == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   forget_parts(in, request.mipmapped.value);
-  return in.session.memory.let_go(request.mipmapped.value, [&] { return in.cuda.cuMipmappedArrayDestroy(mipmapped); });
+  return in.session.memory.let_go(DeviceMemory::key_of(mipmapped),
+                                  [&] { return in.cuda.cuMipmappedArrayDestroy(mipmapped); });
 }
 
 VGPU_HANDLER(cuMipmappedArrayGetLevel) {

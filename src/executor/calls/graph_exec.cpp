@@ -46,15 +46,16 @@ VGPU_HANDLER(cuGraphInstantiateWithParams) {
   reply.error_node = name_node(in, request.graph, parameters.hErrNode_out);
   if (result != CUDA_SUCCESS) return CUDA_SUCCESS;
   room.put(exec);
-  if (charge) memory.instantiated(request.exec.value, bytes, *std::move(charge));
+  if (charge) memory.instantiated(exec, bytes, *std::move(charge));
   return CUDA_SUCCESS;
 }
 
 VGPU_HANDLER(cuGraphExecDestroy) {
   const auto exec = in.session.handles.take<CUgraphExec>(request.exec);
   if (exec == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const u64 bytes = in.session.memory.exec_ending(exec);
   const CUresult result = in.cuda.cuGraphExecDestroy(exec);
-  in.session.memory.exec_destroyed(request.exec.value);
+  in.session.memory.exec_destroyed(bytes);
   return result;
 }
 

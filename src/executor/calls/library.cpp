@@ -19,10 +19,11 @@ VGPU_HANDLER(cuLibraryLoadData) {
   std::array<void*, 1> yes{reinterpret_cast<void*>(std::uintptr_t{1})};
   // Of no context: it lives until it is unloaded.
   result = in.session.memory.hold(image.device_bytes(), 0, [&](u64& key) {
-    key = request.library.value;
-    return in.cuda.cuLibraryLoadData(&library, image.bytes(), image.jit().options(), image.jit().values(),
-                                     image.jit().count(), preserved.data(), yes.data(),
-                                     image.stored() != nullptr ? 1 : 0);
+    const CUresult loaded =
+        in.cuda.cuLibraryLoadData(&library, image.bytes(), image.jit().options(), image.jit().values(),
+                                  image.jit().count(), preserved.data(), yes.data(), image.stored() != nullptr ? 1 : 0);
+    key = DeviceMemory::key_of(library);
+    return loaded;
   });
   image.write(reply);
   if (result != CUDA_SUCCESS) return result;
@@ -42,7 +43,7 @@ VGPU_HANDLER(cuLibraryUnload) {
   auto image = in.session.library_images.extract(library);
   lock.unlock();
   const CUresult result =
-      in.session.memory.let_go(request.library.value, [&] { return in.cuda.cuLibraryUnload(library); });
+      in.session.memory.let_go(DeviceMemory::key_of(library), [&] { return in.cuda.cuLibraryUnload(library); });
   if (result == CUDA_SUCCESS || image.empty()) return result;
   lock.lock();
   in.session.library_images.insert(std::move(image));  // the driver may still read it

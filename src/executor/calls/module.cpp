@@ -19,7 +19,7 @@ VGPU_HANDLER(cuModuleLoadData) {
                                         image.jit().values());
     image.write(reply);
     if (result == CUDA_SUCCESS) room.put(module);
-    key = request.module.value;
+    key = DeviceMemory::key_of(module);
     return result;
   });
 }
@@ -28,7 +28,7 @@ VGPU_HANDLER(cuModuleUnload) {
   const auto module = in.session.handles.take<CUmodule>(request.module);
   if (module == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   const CUresult result =
-      in.session.memory.let_go(request.module.value, [&] { return in.cuda.cuModuleUnload(module); });
+      in.session.memory.let_go(DeviceMemory::key_of(module), [&] { return in.cuda.cuModuleUnload(module); });
   in.session.kernel_text.look();
   return result;
 }

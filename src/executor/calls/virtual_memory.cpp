@@ -43,9 +43,8 @@ VGPU_HANDLER(cuMemCreate) {
   if (!properties_of(in.session, request.device, request.allocation_flags, properties))
     return CUDA_ERROR_INVALID_DEVICE;
   CUmemGenericAllocationHandle handle = 0;
-  const CUresult result = in.session.memory.create(request.allocation.value, request.bytes, [&] {
-    return in.cuda.cuMemCreate(&handle, request.bytes, &properties, 0);
-  });
+  const CUresult result = in.session.memory.create(
+      handle, request.bytes, [&] { return in.cuda.cuMemCreate(&handle, request.bytes, &properties, 0); });
   if (result == CUDA_SUCCESS) in.session.handles.put(request.allocation, reinterpret_cast<const void*>(handle));
   return result;
 }
@@ -53,14 +52,16 @@ VGPU_HANDLER(cuMemCreate) {
 VGPU_HANDLER(cuMemRelease) {
   const auto* const handle = in.session.handles.take<const void*>(request.allocation);
   if (handle == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  const auto memory = in.session.memory.release(request.allocation.value);
+  const auto memory = in.session.memory.release(number(handle));
   return in.cuda.cuMemRelease(number(handle));
 }
 
 VGPU_HANDLER(cuMemMap) {
   const auto* const handle = in.session.handles.find<const void*>(request.allocation);
   if (handle == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  auto memory = in.session.memory.physical(request.allocation.value);
+  // Held over the driver's call: another thread may be about to release the handle.
+  auto memory = in.session.memory.physical(number(handle));
+  if (memory == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   const CUresult result = in.cuda.cuMemMap(address(request.pointer), request.bytes, request.offset, number(handle), 0);
   if (result == CUDA_SUCCESS) in.session.memory.mapped(static_cast<u64>(request.pointer), std::move(memory));
   return result;

@@ -65,14 +65,17 @@ TEST_CASE("What a session held is gone when its executor is reaped, and its slot
   const std::uint32_t slot = second->slot();
   account->slots[slot].held[0] = 9;
   account->slots[slot].held[3] = 9;
+  CHECK(account->slots[slot].ending == 0);
   second->ended();
   CHECK(account->slots[slot].held[0] == 9);
+  CHECK(account->slots[slot].ending != 0);
   CHECK(open(accounts, 1, {})->slot() != slot);
   CHECK_FALSE(second->is_reaped());
   second->reaped();
   CHECK(second->is_reaped());
   CHECK(account->slots[slot].held[0] == 0);
   CHECK(account->slots[slot].held[3] == 0);
+  CHECK(account->slots[slot].ending == 0);
   const auto third = open(accounts, 1, {});
   CHECK(third->slot() == slot);
   // What is left of the session that had it touches it no more.

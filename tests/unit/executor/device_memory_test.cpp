@@ -57,8 +57,9 @@ TEST_CASE("device memory: an object that another one displaced is charged for ev
   CHECK(books.used() == 1536);
   books.memory.let_go(7, kDone);
   CHECK(books.used() == 512);
-  books.memory.create(9, 512, kDone);
-  books.memory.create(9, 512, kDone);
+  CUmemGenericAllocationHandle handle = 9;
+  books.memory.create(handle, 512, kDone);
+  books.memory.create(handle, 512, kDone);
   CHECK(books.used() == 1536);
   books.memory.release(9);
   CHECK(books.used() == 1024);
@@ -97,7 +98,12 @@ TEST_CASE("device memory: what is freed behind a stream's work goes with the syn
 
 TEST_CASE("device memory: physical memory counts while the handle or any mapping is there") {
   Books books;
-  REQUIRE(books.memory.create(5, 512, kDone) == CUDA_SUCCESS);
+  CUmemGenericAllocationHandle handle = 0;
+  const auto make = [&] {
+    handle = 5;
+    return CUDA_SUCCESS;
+  };
+  REQUIRE(books.memory.create(handle, 512, make) == CUDA_SUCCESS);
   books.memory.mapped(0x1000, books.memory.physical(5));
   books.memory.mapped(0x2000, books.memory.physical(5));
   books.memory.release(5);
@@ -107,4 +113,19 @@ TEST_CASE("device memory: physical memory counts while the handle or any mapping
   CHECK(books.memory.unmap(0x1800, 0x800).empty());
   CHECK(books.memory.unmap(0x1000, 0x2000).size() == 1);
   CHECK(books.used() == 0);
+}
+
+TEST_CASE("device memory: executable graphs count whole while they live, then as what the driver keeps") {
+  Books books;
+  const auto exec = reinterpret_cast<CUgraphExec>(0x100);
+  books.memory.watch_graphs_of(0);
+  books.memory.instantiated(exec, 1024, *books.memory.reserve_for_exec(1024));
+  CHECK(books.used() == 1024);
+  // The same as is charged already.
+  CHECK(books.memory.reserve_for_exec(0)->bytes() == 0);
+  const u64 bytes = books.memory.exec_ending(exec);
+  CHECK(books.used() == 1024);
+  books.memory.exec_destroyed(bytes);
+  CHECK(books.used() == 0);
+  CHECK(books.memory.exec_ending(exec) == 0);
 }

@@ -110,6 +110,23 @@ TEST_CASE("limits: plain memory, and rows of it") {
   CHECK(vm.guest.call<call::cuMemAllocPitch>({u64{1} << 40, u64{1} << 40, 4, 0}) == CUDA_ERROR_OUT_OF_MEMORY);
 }
 
+TEST_CASE("limits: what an ending session of the VM still holds is waited for") {
+  Limited vm;
+  vm.account->slots[0].held[0] = kPiece;
+  CHECK(vm.guest.allocate(kPiece) == 0);
+  vm.account->slots[0].ending = 1;
+  // More than there will ever be is not waited for.
+  CHECK(vm.guest.call<call::cuMemAlloc>({kLimit + 1}) == CUDA_ERROR_OUT_OF_MEMORY);
+  vm.guest.publish<call::cuMemAlloc>({kPiece}, 5);
+  const u32 ticket = vm.guest.ticket();
+  vm.guest.settle();
+  vm.account->slots[0].held[0] = 0;
+  vm.account->slots[0].ending = 0;
+  REQUIRE(vm.guest.wait(5, ticket));
+  CHECK(vm.guest.region.slots()[5].result == CUDA_SUCCESS);
+  CHECK(vm.used() == kPiece);
+}
+
 TEST_CASE("limits: memory of a stream's pool counts as what the pool keeps") {
   Limited vm;
   const auto stream = vm.guest.make_stream(1);
@@ -119,6 +136,11 @@ TEST_CASE("limits: memory of a stream's pool counts as what the pool keeps") {
     return vm.guest.call<call::cuCtxSynchronize>({0});
   };
   vm.one_fits([&](int i) { return vm.guest.call<call::cuMemAllocAsync>({kPiece, stream}, &got[i]); }, free);
+
+  // Freed as plain memory is.
+  REQUIRE(vm.guest.call<call::cuMemAllocAsync>({kPiece, stream}, &got[0]) == CUDA_SUCCESS);
+  REQUIRE(vm.guest.call<call::cuMemFree>({got[0].pointer}) == CUDA_SUCCESS);
+  CHECK(vm.used() == 0);
 
   // A pool that keeps what was freed in it.
   const auto pool = PoolHandle::make(3, 0);
