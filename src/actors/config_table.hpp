@@ -56,6 +56,10 @@ class TableReader {
   std::string name_;
 };
 
+/// The keys sandbox and sandbox_ids of [executor].
+struct SandboxConfig;
+SandboxConfig read_sandbox(TableReader& reader);
+
 /// The table [software_gpu].
 struct SoftwareGpuConfig;
 SoftwareGpuConfig read_software_gpu(MistakeList& mistakes, const toml::table& table);

@@ -79,6 +79,11 @@ void MetricsStore::declare(std::uint32_t vm, const std::string& pool) {
   pools_.try_emplace(pool);
 }
 
+void MetricsStore::sandbox_part(const std::string& part, bool in_force) {
+  const std::lock_guard lock(mutex_);
+  sandbox_[part] = in_force;
+}
+
 void MetricsStore::opened(const SessionRecordPtr& session) {
   const std::lock_guard lock(mutex_);
   ended_.try_emplace(key_of(session->vm, session->pool));
@@ -138,6 +143,8 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
   Family refused("vgpu_connections_refused_total", "Connections that got no session.", MetricType::Counter);
   Family unsupported("vgpu_unsupported_calls_total", "CUDA calls that are not carried and returned an error.",
                      MetricType::Counter);
+  Family sandbox("vgpu_executor_sandbox", "1 where this part of the executors' sandbox is in force.",
+                 MetricType::Gauge);
   Family build("vgpu_build_info", "What this daemon is; the value is always 1.", MetricType::Gauge);
 
   const std::lock_guard lock(mutex_);
@@ -182,6 +189,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
   const auto known = cuda_names();
   for (std::size_t i = 0; i < names.size(); ++i)
     if (names[i] != 0) unsupported.add({{"call", i < known.size() ? std::string(known[i]) : "unknown"}}, names[i]);
+  for (const auto& [part, in_force] : sandbox_) sandbox.add({{"part", part}}, in_force ? 1 : 0);
   build.add({{"version", kVersion},
              {"cuda_toolkit", kCudaToolkit},
              {"protocol", std::to_string(VGPU_VERSION_MAJOR) + "." + std::to_string(VGPU_VERSION_MINOR)}},
@@ -189,7 +197,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
 
   std::vector<MetricFamily> families;
   for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &faults, &refused,
-                         &unsupported, &build})
+                         &unsupported, &sandbox, &build})
     families.push_back(family->take());
   return families;
 }
