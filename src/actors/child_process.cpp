@@ -1,6 +1,7 @@
 #include "actors/child_process.hpp"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/personality.h>
@@ -24,8 +25,19 @@ struct Prepared {
   char* const* environment;
   std::array<int, 5> descriptors;
   pid_t parent;
-  bool sees_parent;  ///< not in a PID namespace of its own
+  std::uint64_t namespaces;
 };
+
+/// Executing a program takes the rights of a new user namespace from everybody but its root, which nobody is yet. Those
+/// that are ambient stay.
+void keep_rights() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct rights[_LINUX_CAPABILITY_U32S_3]{};
+  if (::syscall(SYS_capget, &header, rights) != 0) return;
+  for (__user_cap_data_struct& half : rights) half.inheritable = half.permitted;
+  if (::syscall(SYS_capset, &header, rights) != 0) return;
+  for (int right = 0; right <= CAP_LAST_CAP; ++right) ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, right, 0, 0);
+}
 
 /// Runs in the child, between fork and exec: only what is async-signal-safe. Descriptors first move above the fixed
 /// numbers, so that none overwrites another. One that is -1 stays closed.
@@ -42,8 +54,9 @@ struct Prepared {
   if (::close_range(protocol::kImagesFd + 1, ~0u, 0) != 0) ::_exit(126);
   ::setpgid(0, 0);
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) ::_exit(126);
-  // One that can't see its parent finds its link closed instead.
-  if (child.sees_parent && ::getppid() != child.parent) ::_exit(126);
+  // One in a PID namespace can't see its parent, and finds its link closed instead.
+  if ((child.namespaces & CLONE_NEWPID) == 0 && ::getppid() != child.parent) ::_exit(126);
+  if ((child.namespaces & CLONE_NEWUSER) != 0) keep_rights();
 #ifndef __SANITIZE_THREAD__  // which knows the standard layout only
   ::personality(ADDR_COMPAT_LAYOUT);
 #endif
@@ -79,7 +92,7 @@ Child start_child(ChildSpec spec) {
   // Everything that allocates happens before the fork.
   const std::vector<char*> arguments = pointers(spec.arguments), environment = pointers(spec.environment);
   const Prepared prepared{spec.program.c_str(), arguments.data(), environment.data(),
-                          spec.descriptors,     ::getpid(),       (spec.namespaces & CLONE_NEWPID) == 0};
+                          spec.descriptors,     ::getpid(),       spec.namespaces};
   Child child;
   int pidfd = -1;
   child.pid = spec.namespaces != 0 ? fork_into(spec.namespaces, pidfd) : ::fork();
