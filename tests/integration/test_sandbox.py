@@ -21,11 +21,21 @@ PLAIN = {"signal the other executor", "signal the other executor by a descriptor
          "read the configuration", "read the configuration from the folder of images", "read a list of users",
          "start a program", "become another program", "outlive the daemon"}
 
+# What the other walls keep from it by themselves, if the filter of system calls had a gap.
+BEYOND = {"read the other executor's memory by /proc", "read the other executor's memory by process_vm_readv",
+          "trace the other executor", "signal the other executor", "signal the other executor by a descriptor",
+          "signal everybody", "see the other executor", "limit the other executor", "hold the other executor",
+          "trace the daemon", "signal the daemon", "connect to the daemon's socket",
+          "connect to the daemon's socket for QEMU", "connect to the metrics' port", "read the configuration",
+          "read the configuration from the folder of images", "read a list of users", "read secrets of users",
+          "write into the root", "make a device", "become root", "start a program"}
+
 
 class Intrusion:
     """A daemon whose software GPU is the intruder, two guests with an executor each, and one of them let loose."""
 
-    def __init__(self, sandbox, nobody=False):
+    def __init__(self, sandbox, nobody=False, without=None):
+        """`without`: a part that executors are never told to build."""
         self.home = Path(tempfile.mkdtemp(prefix="vgpu-intruder-"))
         (self.home / "bin").mkdir()
         (self.home / "lib").mkdir()
@@ -34,7 +44,17 @@ class Intrusion:
         # The daemon finds its software GPU beside itself.
         shutil.copy2(VGPUD, self.home / "bin/vgpud")
         shutil.copy2(INTRUDER, self.home / "lib/libvgpu-softgpu.so")
-        config = f'[executor]\nsandbox = "{sandbox}"\npath = "{BUILD}/bin/vgpu-executor"\nimages = "{self.home}/images"\n'
+        executor = BUILD / "bin/vgpu-executor"
+        if without is not None:
+            wrapper = self.home / "bin/executor"
+            wrapper.write_text(f"""#!/bin/sh
+kind=$1 parts=$(echo "$2" | tr , '\\n' | grep -vx {without} | paste -sd,)
+shift 2
+exec {executor} "$kind" "$parts" "$@"
+""")
+            wrapper.chmod(0o755)
+            executor = wrapper
+        config = f'[executor]\nsandbox = "{sandbox}"\npath = "{executor}"\nimages = "{self.home}/images"\n'
         prefix = ()
         if nobody:
             os.chown(self.home / "images", NOBODY, NOBODY)
@@ -110,6 +130,29 @@ class Walls(unittest.TestCase):
             self.assertEqual({name: error for name, error in refused.items() if name in PLAIN}, {})
             parts = intrusion.daemon.metrics().by("vgpu_executor_sandbox", "part")
             self.assertEqual(parts, {part: 0 for part in PARTS})
+
+    def check_other_walls(self, nobody):
+        with Intrusion("auto", nobody, without="system_calls") as intrusion:
+            attempts = intrusion.attempts()
+            through = {name for name in BEYOND if attempts[name][0] != "refused"}
+            self.assertEqual(through, set(), intrusion.daemon.log())
+            # There is no filter, indeed.
+            self.assertEqual(attempts["outlive the daemon"][0], "succeeded")
+            parts = intrusion.daemon.metrics().by("vgpu_executor_sandbox", "part")
+            self.assertEqual(parts, {part: int(part != "system_calls") for part in PARTS})
+            self.assertTrue(intrusion.daemon.log_lines("executors lack a part of the sandbox", "part=system_calls"))
+
+    def test_a_daemon_that_requires_what_is_missing_does_not_start(self):
+        # As an older release beside a newer one would.
+        with self.assertRaisesRegex(AssertionError, "system_calls: the executor's program says nothing of it"):
+            Intrusion("required", without="system_calls")
+
+    def test_the_other_walls_hold_without_the_filter(self):
+        self.check_other_walls(nobody=False)
+
+    @unittest.skipUnless(os.getuid() == 0, "only root can be another user")
+    def test_the_other_walls_of_an_ordinary_user_s_daemon_hold_without_the_filter(self):
+        self.check_other_walls(nobody=True)
 
     def test_nothing_gets_out(self):
         self.check_walls(nobody=False)
