@@ -60,6 +60,7 @@ struct SandboxConfig {
   /// distributions leave to nobody.
   std::uint32_t first_id = 1'900'000'000;
   std::uint32_t last_id = 1'900'065'535;
+  std::optional<std::uint64_t> host_memory_bytes;  ///< of each executor's cgroup, where there is one; nothing: no limit
 };
 
 struct PoolConfig {

@@ -9,6 +9,7 @@ namespace {
 /// 16-bit numbers are ordinary users'; the last 32-bit one means "none".
 constexpr std::uint32_t kLowestId = 65'536, kHighestId = 0xfffffffe;
 constexpr std::uint32_t kLeastIds = 256;
+constexpr std::uint64_t kLeastMemory = std::uint64_t{256} << 20;
 
 bool read_number(std::string_view text, std::uint32_t& number) {
   const char* const end = text.data() + text.size();
@@ -44,6 +45,11 @@ SandboxConfig read_sandbox(TableReader& reader) {
       config.first_id = first;
       config.last_id = last;
     }
+  }
+  if (const auto text = reader.text("host_memory")) {
+    config.host_memory_bytes = parse_size(*text);
+    if (!config.host_memory_bytes || *config.host_memory_bytes < kLeastMemory)
+      reader.mistake("host_memory", "expected a size of at least 256MiB, such as \"24GiB\"; found \"" + *text + "\"");
   }
   return config;
 }

@@ -56,7 +56,7 @@ class TableReader {
   std::string name_;
 };
 
-/// The keys sandbox and sandbox_ids of [executor].
+/// The keys sandbox, sandbox_ids and host_memory of [executor].
 struct SandboxConfig;
 SandboxConfig read_sandbox(TableReader& reader);
 

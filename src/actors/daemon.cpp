@@ -40,6 +40,8 @@ constexpr std::chrono::milliseconds kStopDeadline{4'500};
 /// Descriptors that a connection takes: socket, region, counters, doorbell twice, link, pidfd.
 constexpr rlim_t kFdsOfConnection = 8;
 constexpr rlim_t kFdsOfDaemon = 64;
+/// A part of the sandbox that is the daemon's to give, not the executor's to build.
+constexpr const char* kCgroup = "cgroup";
 
 int fail(const std::string& text) {
   log::error("vgpud cannot start", {{"reason", text}});
@@ -154,6 +156,7 @@ class Daemon {
     for (const VmConfig& vm : config_.vms) store_->declare(vm.id, vm.pool);
     for (const sandbox::Finding& finding : sandbox_->findings())
       store_->sandbox_part(std::string(part_name(finding.part)), finding.reason.empty());
+    store_->sandbox_part(kCgroup, sandbox_->cgroup_missing().empty());
     if (config_.metrics) {
       server_ = MetricsServer::start(*config_.metrics, store_, error);
       if (server_ == nullptr) return false;
@@ -182,8 +185,14 @@ class Daemon {
     std::string in_force;
     for (const sandbox::Finding& finding : sandbox_->findings())
       if (finding.reason.empty()) in_force.append(in_force.empty() ? "" : ",").append(part_name(finding.part));
+    if (sandbox_->cgroup_missing().empty()) in_force.append(in_force.empty() ? "" : ",").append(kCgroup);
     log::info("executor sandbox", {{"in_force", in_force.empty() ? "nothing" : in_force}});
     if (config_.sandbox.mode == SandboxConfig::Mode::off) return;
+    if (!sandbox_->cgroup_missing().empty()) {
+      const bool wanted = config_.sandbox.host_memory_bytes.has_value();
+      log::write(wanted ? log::Level::warn : log::Level::info, "executors have no cgroups of their own",
+                 {{"part", kCgroup}, {"reason", sandbox_->cgroup_missing()}});
+    }
     for (const sandbox::Finding& finding : sandbox_->findings())
       if (!finding.reason.empty())
         log::warn("executors lack a part of the sandbox",

@@ -26,12 +26,12 @@ using protocol::ExecutorEvent;
 
 class Process final : public ExecutorProcess, public std::enable_shared_from_this<Process> {
  public:
-  Process(asio::io_context& io, Child child, UniqueFd link, std::unique_ptr<IdRange::Id> user, Handlers handlers)
+  Process(asio::io_context& io, Child child, UniqueFd link, ExecutorSandbox::Start started_in, Handlers handlers)
       : io_(io),
         pid_(child.pid),
         link_(io, link.release()),
         pidfd_(io, child.pidfd.release()),
-        user_(std::move(user)),
+        started_in_(std::move(started_in)),
         handlers_(std::move(handlers)) {}
 
   pid_t pid() const noexcept override { return pid_; }
@@ -120,7 +120,7 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
       result = ::waitid(P_PIDFD, static_cast<id_t>(pidfd_.native_handle()), &info, WEXITED);
     } while (result != 0 && errno == EINTR);
     reaped_ = true;
-    user_.reset();
+    started_in_ = {};
     // What it said last explains its end, so it comes first. Bounded: the buffer is.
     for (int i = 0; i < 64 && link_.is_open() && read_event(); ++i) {
     }
@@ -136,7 +136,7 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
   const pid_t pid_;
   asio::posix::stream_descriptor link_;
   asio::posix::stream_descriptor pidfd_;
-  std::unique_ptr<IdRange::Id> user_;  ///< nobody else's until the process is reaped
+  ExecutorSandbox::Start started_in_;  ///< its user and cgroup are nobody else's until it is reaped
   Handlers handlers_;
   bool waiting_ = false;
   bool reaped_ = false;
@@ -183,7 +183,7 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
 
   ExecutorSandbox::Start start_in;
   const int images = spec.images != nullptr ? spec.images->get() : -1;
-  if (!sandbox.start_for(spec.driver, images, start_in, error)) return nullptr;
+  if (!sandbox.start_for(spec.session, spec.driver, images, start_in, error)) return nullptr;
   ChildSpec child_spec;
   child_spec.program = spec.program.string();
   child_spec.arguments = start_in.order.arguments();
@@ -196,9 +196,16 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
   child_spec.namespaces = start_in.namespaces;
   Child child = start_child(std::move(child_spec));
   if (child.pid < 0) return failed("starting the process");
+  // Before it is told to start: it has hardly touched memory yet.
+  const bool placed = start_in.cgroup == nullptr || start_in.cgroup->add(child.pid);
+  if (!placed) failed("putting the process into its cgroup");
   auto process =
-      std::make_shared<Process>(io, std::move(child), std::move(ours), std::move(start_in.user), std::move(handlers));
+      std::make_shared<Process>(io, std::move(child), std::move(ours), std::move(start_in), std::move(handlers));
   process->start();
+  if (!placed) {
+    process->abandon();
+    return nullptr;
+  }
 
   ExecutorCommand start;
   start.type = ExecutorCommand::Type::start;

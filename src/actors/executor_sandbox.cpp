@@ -120,6 +120,7 @@ std::unique_ptr<ExecutorSandbox> ExecutorSandbox::find(const SandboxConfig& conf
   std::unique_ptr<ExecutorSandbox> result(new ExecutorSandbox(config));
   if (config.mode == SandboxConfig::Mode::off) {
     result->findings_ = complete({}, "sandbox = \"off\" in [executor]");
+    result->cgroup_missing_ = result->findings_.front().reason;
     return result;
   }
   std::vector<Finding> best;
@@ -143,6 +144,9 @@ std::unique_ptr<ExecutorSandbox> ExecutorSandbox::find(const SandboxConfig& conf
             "); docs/operations.md says what each part needs. Or take sandbox = \"auto\"";
     return nullptr;
   }
+  ExecutorCgroups::Limits limits;
+  limits.memory_bytes = config.host_memory_bytes;
+  result->cgroups_ = ExecutorCgroups::find(limits, result->cgroup_missing_);
   // Of the daemon's own user, and no namespace between: its memory must not be open to them either.
   if (!result->parts_.empty() && !result->parts_.has(Part::user) && result->parts_.has(Part::private_memory))
     ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -156,11 +160,13 @@ ImageFolders::Groups ExecutorSandbox::image_groups() const noexcept {
   return own_user() ? ImageFolders::Groups{config_.first_id + 1, config_.last_id} : ImageFolders::Groups{};
 }
 
-bool ExecutorSandbox::start_for(const Driver& driver, int images, Start& start, std::string& error) const {
+bool ExecutorSandbox::start_for(std::uint32_t session, const Driver& driver, int images, Start& start,
+                                std::string& error) const {
   start.order = order_of(config_, namespaces_);
   start.order.parts = parts_;
   start.order.driver = driver.library.string();
   start.namespaces = namespaces_;
+  if (cgroups_ != nullptr && (start.cgroup = cgroups_->make_leaf(session, error)) == nullptr) return false;
   if (!own_user()) return true;
   start.user = users_->take();
   if (start.user == nullptr) {

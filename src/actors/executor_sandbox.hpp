@@ -6,6 +6,7 @@
 
 #include "actors/config.hpp"
 #include "actors/driver_choice.hpp"
+#include "actors/executor_cgroups.hpp"
 #include "actors/id_range.hpp"
 #include "actors/image_folders.hpp"
 #include "common/sandbox_order.hpp"
@@ -22,6 +23,8 @@ class ExecutorSandbox {
 
   /// One for each part; without a reason: in force.
   const std::vector<sandbox::Finding>& findings() const noexcept { return findings_; }
+  /// Why executors have no cgroup each; empty: they have.
+  const std::string& cgroup_missing() const noexcept { return cgroup_missing_; }
   bool off() const noexcept { return parts_.empty(); }
 
   /// Groups that folders of images are given to, so that the executors of one user of a VM share one; none where
@@ -33,9 +36,10 @@ class ExecutorSandbox {
     sandbox::Order order;
     std::uint64_t namespaces = 0;
     std::unique_ptr<IdRange::Id> user;  ///< to be held as long as the process lives; null where it has none of its own
+    std::unique_ptr<ExecutorCgroups::Leaf> cgroup;  ///< likewise; the process has to be added
   };
   /// `images`: its folder's descriptor, or -1. False: `error` says why.
-  bool start_for(const Driver& driver, int images, Start& start, std::string& error) const;
+  bool start_for(std::uint32_t session, const Driver& driver, int images, Start& start, std::string& error) const;
 
  private:
   explicit ExecutorSandbox(const SandboxConfig& config);
@@ -46,6 +50,8 @@ class ExecutorSandbox {
   sandbox::Parts parts_;
   std::uint64_t namespaces_ = 0;
   std::shared_ptr<IdRange> users_;
+  std::shared_ptr<ExecutorCgroups> cgroups_;
+  std::string cgroup_missing_;
 };
 
 }  // namespace vgpu::daemon

@@ -1,12 +1,19 @@
+#include <linux/magic.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
 
 #include "actors/config.hpp"
+#include "actors/executor_cgroups.hpp"
 #include "actors/id_range.hpp"
 #include "actors/image_folders.hpp"
 #include "common/sandbox_order.hpp"
@@ -148,4 +155,83 @@ TEST_CASE("a folder of images is its group's, and each has another") {
   CHECK(look(3).second == 0);  // no group is left: no folder, rather than another's
   folders.reset();
   std::filesystem::remove_all(parent);
+}
+
+namespace {
+
+/// A group of the machine's own cgroups, where this user may make one.
+struct Cgroup {
+  Cgroup() {
+    for (const char* mount : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}) {
+      struct statfs status {};
+      if (::statfs(mount, &status) != 0 || status.f_type != CGROUP2_SUPER_MAGIC) continue;
+      const std::filesystem::path folder = std::filesystem::path(mount) / ("vgpu-test-" + std::to_string(::getpid()));
+      if (::mkdir(folder.c_str(), 0755) == 0) path = folder;
+    }
+  }
+  ~Cgroup() {
+    ::rmdir((path / "vgpud").c_str());
+    ::rmdir(path.c_str());
+  }
+  std::string text(const std::filesystem::path& file) const {
+    std::ifstream stream(file);
+    return std::string(std::istreambuf_iterator<char>(stream), {});
+  }
+  std::filesystem::path path;
+};
+
+/// A process that does nothing until it is ended.
+struct Sleeper {
+  Sleeper() : pid(::fork()) {
+    if (pid != 0) return;
+    ::pause();
+    ::_exit(0);
+  }
+  ~Sleeper() { end(); }
+  void end() {
+    if (pid <= 0) return;
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    pid = -1;
+  }
+  pid_t pid;
+};
+
+}  // namespace
+
+TEST_CASE("each executor has a cgroup that ends with it, where cgroups are to be had") {
+  const Cgroup group;
+  if (group.path.empty()) {
+    WARN("no cgroup can be made here");
+    return;
+  }
+  std::string reason;
+  CHECK(ExecutorCgroups::make(group.path, {}, {"no-such-controller"}, reason) == nullptr);
+  CHECK(reason == group.path.string() + " has no controller no-such-controller");
+
+  // Whatever limits this machine can divide.
+  std::vector<std::string> controllers;
+  for (const char* controller : {"memory", "pids"})
+    if (group.text(group.path / "cgroup.controllers").find(controller) != std::string::npos)
+      controllers.push_back(controller);
+  Sleeper daemon, executor;
+  { std::ofstream(group.path / "cgroup.procs") << daemon.pid; }
+  const auto groups = ExecutorCgroups::make(group.path, {std::uint64_t{1} << 30, 100}, controllers, reason);
+  INFO(reason);
+  REQUIRE(groups != nullptr);
+  CHECK(group.text(group.path / "vgpud/cgroup.procs") == std::to_string(daemon.pid) + "\n");
+  auto leaf = groups->make_leaf(7, reason);
+  INFO(reason);
+  REQUIRE(leaf != nullptr);
+  REQUIRE(leaf->add(executor.pid));
+  CHECK(group.text(leaf->folder() / "cgroup.procs") == std::to_string(executor.pid) + "\n");
+  for (const std::string& controller : controllers) {
+    if (controller == "pids") CHECK(group.text(leaf->folder() / "pids.max") == "100\n");
+    if (controller == "memory") CHECK(group.text(leaf->folder() / "memory.max") == "1073741824\n");
+  }
+  const std::filesystem::path folder = leaf->folder();
+  executor.end();
+  leaf.reset();
+  groups->make_leaf(8, reason).reset();  // if the kernel still held it, it goes now
+  CHECK_FALSE(std::filesystem::exists(folder));
 }
