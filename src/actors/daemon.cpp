@@ -18,6 +18,7 @@
 #include "actors/acceptor.hpp"
 #include "actors/build_info.hpp"
 #include "actors/context.hpp"
+#include "actors/device_nodes.hpp"
 #include "actors/executor_process.hpp"
 #include "actors/executor_sandbox.hpp"
 #include "actors/guest_socket.hpp"
@@ -135,6 +136,9 @@ class Daemon {
       }
       Driver& driver = context_->pools[pool.name].driver = std::get<Driver>(std::move(chosen));
       if (driver.software) driver.environment = software_gpu_environment(pool.gpu, config_.software_gpu);
+      if (!driver.software && config_.sandbox.mode != SandboxConfig::Mode::off && !make_device_nodes())
+        log::warn("NVIDIA's device nodes are missing, and executors can't make them",
+                  {{"pool", pool.name}, {"remedy", "nvidia-modprobe -u -c 0"}});
     }
     // Before there is a second thread: it starts a process and waits for it.
     const Driver& first = context_->pools[config_.pools.front().name].driver;

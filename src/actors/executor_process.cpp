@@ -170,6 +170,14 @@ std::vector<std::string> executor_environment(const char* const* environment, co
   return kept;
 }
 
+bool not_for_executors(std::string_view entry) {
+  constexpr std::string_view kTheirs[] = {
+      "CUDA_", "NVIDIA_", "__NV",  "__CUDA", "VGPU_", "LD_LIBRARY_PATH=", "GLIBC_TUNABLES=", "MALLOC_", "LANG=", "LC_",
+      "TZ=",   "ASAN_",   "LSAN_", "TSAN_",  "UBSAN_"};
+  return std::none_of(std::begin(kTheirs), std::end(kTheirs),
+                      [&](std::string_view start) { return entry.starts_with(start); });
+}
+
 ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSpec& spec,
                                           const ExecutorSandbox& sandbox, ExecutorProcess::Handlers handlers,
                                           std::string& error) {
@@ -189,6 +197,7 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
   child_spec.arguments = start_in.order.arguments();
   child_spec.arguments.insert(child_spec.arguments.begin(), "vgpu-executor");
   child_spec.environment = executor_environment(::environ, spec.driver);
+  if (!start_in.order.parts.empty()) std::erase_if(child_spec.environment, not_for_executors);
   // Compiled kernels on disk, which all programs of a user share, have no place there.
   if (start_in.order.parts.has(sandbox::Part::files)) child_spec.environment.push_back("CUDA_CACHE_DISABLE=1");
   child_spec.descriptors = {theirs.get(), spec.memory->region_fd(), spec.memory->stats_fd(),

@@ -1,4 +1,6 @@
 #pragma once
+#include <string_view>
+
 #include "actors/ports.hpp"
 
 namespace asio {
@@ -19,6 +21,9 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
 /// folders in LD_LIBRARY_PATH, a guest's VGPU_SOCKET, VGPU_VM_ID and VGPU_POOL),
 /// and with what the driver wants.
 std::vector<std::string> executor_environment(const char* const* environment, const Driver& driver);
+
+/// True for what a sandboxed executor has no use for: the daemon's environment may hold its operator's secrets.
+bool not_for_executors(std::string_view entry);
 
 /// How a process ended, for people: "exited with code 1", "killed by signal 9 (Killed)".
 std::string exit_text(int code, int status);

@@ -152,6 +152,7 @@ void reach_files(const Targets& targets) {
   attempt("read the configuration from the folder of images", can_read(kImagesFd, targets.above.data()));
   attempt("read a list of users", can_read(AT_FDCWD, "/etc/passwd"));
   attempt("read secrets of users", can_read(AT_FDCWD, "/etc/shadow"));
+  attempt("read the daemon's environment", std::getenv("INTRUDER_WANTS") != nullptr);
   attempt("write into the root",
           ::open("/intruder", O_WRONLY | O_CREAT | O_EXCL, 0600) >= 0 && ::unlink("/intruder") == 0);
   attempt("make a device", ::mknod("/tmp/intruder", S_IFCHR | 0600, 0x103) == 0 && ::unlink("/tmp/intruder") == 0);

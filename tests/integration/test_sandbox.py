@@ -19,7 +19,7 @@ PLAIN = {"signal the other executor", "signal the other executor by a descriptor
          "signal the daemon", "connect to the daemon's socket", "connect to the daemon's socket for QEMU",
          "connect to the metrics' port", "make a socket of the internet", "make a socket for datagrams",
          "read the configuration", "read the configuration from the folder of images", "read a list of users",
-         "start a program", "become another program", "outlive the daemon"}
+         "read the daemon's environment", "start a program", "become another program", "outlive the daemon"}
 
 # What the other walls keep from it by themselves, if the filter of system calls had a gap.
 BEYOND = {"read the other executor's memory by /proc", "read the other executor's memory by process_vm_readv",
@@ -28,7 +28,10 @@ BEYOND = {"read the other executor's memory by /proc", "read the other executor'
           "trace the daemon", "signal the daemon", "connect to the daemon's socket",
           "connect to the daemon's socket for QEMU", "connect to the metrics' port", "read the configuration",
           "read the configuration from the folder of images", "read a list of users", "read secrets of users",
-          "write into the root", "make a device", "become root", "start a program"}
+          "read the daemon's environment", "write into the root", "make a device", "become root", "start a program"}
+
+
+os.environ["INTRUDER_WANTS"] = "a secret of the daemon's operator"
 
 
 class Intrusion:

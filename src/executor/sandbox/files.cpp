@@ -83,6 +83,8 @@ std::vector<fs::path> device_nodes() {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator("/dev", error)) {
     const std::string name = entry.path().filename();
+    // Switches and links between GPUs are set up by a service; who may open them reaches other tenants' GPUs.
+    if (name.starts_with("nvidia-nvswitch") || name.starts_with("nvidia-nvlink")) continue;
     if (name.starts_with("nvidia") || name == "dxg") nodes.push_back(entry.path());
   }
   return nodes;
@@ -99,6 +101,9 @@ std::string set_view(const std::string& driver, bool own_processes) {
   for (const char* path : {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"})
     view.add(path, kDevices);
   for (const fs::path& node : device_nodes()) view.add(node, kDevices);
+  // CUDA keeps a small file in /dev/shm for debuggers and profilers.
+  view.add_scratch("/dev/shm");
+  view.add_scratch("/tmp");
   const fs::path images = images_folder();
   if (!images.empty()) view.add_at(images, kImagesPlace, kImages);
   if (std::string error = view.enter(own_processes); !error.empty()) return error;

@@ -1,5 +1,6 @@
 #include "executor/sandbox/sandbox.hpp"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -25,7 +26,8 @@ using sandbox::Order;
 using sandbox::Part;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitizer = true;  // its runtime looks into its own process from outside, and starts a symbolizer
+// Its runtime looks into its own process from outside, reads the program's file, and may start a symbolizer.
+constexpr bool kSanitizer = true;
 #else
 constexpr bool kSanitizer = false;
 #endif
@@ -54,6 +56,7 @@ bool daemon_is_gone() {
 }
 
 std::string build(Part part, const Order& order) {
+  if (kSanitizer && part != Part::no_new_privileges && part != Part::limits) return kNotInSanitizer;
   switch (part) {
     case Part::no_new_privileges:
       return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? std::string() : failed("PR_SET_NO_NEW_PRIVS");
@@ -70,14 +73,23 @@ std::string build(Part part, const Order& order) {
     case Part::user:
       return drop_rights(order);
     case Part::private_memory:
-      if (kSanitizer) return kNotInSanitizer;
       return ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? std::string() : failed("PR_SET_DUMPABLE");
     case Part::system_calls:
-      return kSanitizer ? kNotInSanitizer : install_system_call_filter();
+      return install_system_call_filter();
     case Part::count:
       break;
   }
   return "unknown";
+}
+
+/// Walls that the driver library lies beyond are of no use: it may be in a folder that only the daemon's user may
+/// enter.
+void look_at_driver(const Order& order, std::vector<Finding>& findings) {
+  if (::dlopen(order.driver.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr) return;
+  const char* why = ::dlerror();
+  for (Finding& finding : findings)
+    if ((finding.part == Part::user || finding.part == Part::files) && finding.reason.empty())
+      finding.reason = std::string("the driver library can't be loaded: ") + (why != nullptr ? why : "dlopen failed");
 }
 
 }  // namespace
@@ -97,14 +109,14 @@ std::vector<Finding> build_sandbox(const Order& order) {
     // A new user id takes the death signal and makes the memory private.
     if (part == Part::private_memory || part == Part::system_calls) keep_death_signal();
     findings.push_back({part, part == Part::user && !mapped.empty() ? mapped : build(part, order)});
-    if (part == Part::user && kSanitizer) ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   }
   return findings;
 }
 
 int enter_sandbox(const Order& order) {
-  const std::vector<Finding> findings = build_sandbox(order);
+  std::vector<Finding> findings = build_sandbox(order);
   if (order.probe) {
+    look_at_driver(order, findings);
     const std::string report = sandbox::report_text(findings);
     return ::write(protocol::kLinkFd, report.data(), report.size()) == static_cast<ssize_t>(report.size()) ? 0 : 1;
   }

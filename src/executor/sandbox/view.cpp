@@ -118,6 +118,13 @@ std::string View::enter(bool own_processes) {
   if (::mount("tmpfs", kBase, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=64k,nr_inodes=8k") != 0)
     return failed("a tmpfs for the new root");
   std::error_code error;
+  // First: a piece may lie in one of them.
+  for (const fs::path& place : scratch_) {
+    fs::create_directories(in_base(place), error);
+    if (::mount("tmpfs", in_base(place).c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                "mode=1777,size=64m,nr_inodes=1k") != 0)
+      return failed("a tmpfs for " + place.string());
+  }
   for (const auto& [link, target] : links_) {
     if (within_piece(link)) continue;
     fs::create_directories(in_base(link).parent_path(), error);

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/unique_fd.hpp"
 
@@ -22,6 +23,9 @@ class View {
   /// The same under another name.
   void add_at(const std::filesystem::path& path, const std::filesystem::path& place, std::uint64_t attributes);
 
+  /// An empty folder of this process alone, in memory, for files of a few MiB.
+  void add_scratch(const std::filesystem::path& place) { scratch_.push_back(place); }
+
   /// Makes it the process's root, read-only but for pieces that were added otherwise. `own_processes`: /proc is made
   /// anew for this PID namespace.
   std::string enter(bool own_processes);
@@ -39,6 +43,7 @@ class View {
 
   std::map<std::filesystem::path, Piece> pieces_;                 ///< by place; a folder comes before what lies in it
   std::map<std::filesystem::path, std::filesystem::path> links_;  ///< and where they lead
+  std::vector<std::filesystem::path> scratch_;
 };
 
 }  // namespace vgpu::executor

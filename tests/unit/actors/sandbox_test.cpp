@@ -13,6 +13,7 @@
 #include <set>
 
 #include "actors/config.hpp"
+#include "actors/device_nodes.hpp"
 #include "actors/executor_cgroups.hpp"
 #include "actors/id_range.hpp"
 #include "actors/image_folders.hpp"
@@ -126,6 +127,9 @@ TEST_CASE("the sandbox is configured") {
   const auto config = std::get<Config>(executor_table("sandbox_ids = \"100000-100255\""));
   CHECK(config.sandbox.first_id == 100'000);
   CHECK(config.sandbox.last_id == 100'255);
+  CHECK_FALSE(config.sandbox.host_memory_bytes);
+  CHECK(std::get<Config>(executor_table("host_memory = \"2GiB\"")).sandbox.host_memory_bytes == std::uint64_t{2} << 30);
+  REQUIRE(std::holds_alternative<Mistakes>(executor_table("host_memory = \"255MiB\"")));
   for (const char* wrong : {"sandbox = \"on\"", "sandbox = true", "sandbox_ids = \"100000-100254\"",
                             "sandbox_ids = \"1000-100000\"", "sandbox_ids = \"100000\"", "sandbox_ids = \"a-b\"",
                             "sandbox_ids = \"100000-4294967295\"", "sandbox_ids = \"100300-100000\""}) {
@@ -134,6 +138,22 @@ TEST_CASE("the sandbox is configured") {
     REQUIRE(std::holds_alternative<Mistakes>(read));
     CHECK(std::get<Mistakes>(read).front().starts_with("vgpud.toml:2: sandbox"));
   }
+}
+
+TEST_CASE("missing device nodes are made once, by the program that makes them") {
+  std::string folder = "/tmp/vgpu-nodes-XXXXXX";
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  const std::filesystem::path devices = folder, program = devices / "modprobe";
+  CHECK_FALSE(make_device_nodes(devices, program));  // there is no such program
+  {
+    std::ofstream(program) << "#!/bin/sh\n[ \"$*\" = '-u -c 0' ] && cd " << folder
+                           << " && touch nvidiactl nvidia-uvm && echo x >>runs\n";
+  }
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  CHECK(make_device_nodes(devices, program));
+  CHECK(make_device_nodes(devices, program));
+  CHECK(std::filesystem::file_size(devices / "runs") == 2);
+  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("a folder of images is its group's, and each has another") {
