@@ -12,7 +12,8 @@ from harness import BUILD, SANITIZER, VGPUD, Daemon, DaemonTest, program, wait_u
 
 INTRUDER = BUILD / "tests/libintruder.so"
 NOBODY = 65534
-PARTS = {"no_new_privileges", "limits", "private_memory", "user", "processes", "files", "network", "ipc", "system_calls"}
+PARTS = {"no_new_privileges", "limits", "private_memory", "user", "processes", "files", "network", "ipc",
+         "system_calls"}
 ATTEMPT = re.compile(r'attempt="([^"]+)" result=(\w+) error="([^"]*)"')
 # Without a sandbox, whoever has taken an executor over can do at least this, as any user and on any Linux.
 PLAIN = {"signal the other executor", "signal the other executor by a descriptor", "see the other executor",
