@@ -51,6 +51,21 @@ struct SoftwareGpuConfig {
   std::optional<std::uint32_t> launch_timeout_seconds;  ///< 0: none
 };
 
+/// How executors are shut in.
+struct SandboxConfig {
+  enum class Mode : std::uint8_t {
+    required,   ///< every part, or vgpud does not start
+    automatic,  ///< what this machine and the daemon's rights allow
+    off,
+  };
+  Mode mode = Mode::automatic;
+  /// Numbers of users and groups that executors get where the daemon is root: by default from a range that Linux
+  /// distributions leave to nobody.
+  std::uint32_t first_id = 1'900'000'000;
+  std::uint32_t last_id = 1'900'065'535;
+  std::optional<std::uint64_t> host_memory_bytes;  ///< of each executor's cgroup, where there is one; nothing: no limit
+};
+
 struct PoolConfig {
   std::string name;
   GpuChoice gpu;
@@ -97,6 +112,7 @@ struct Config {
   std::uint32_t spin_microseconds = 50;
   std::optional<std::uint64_t> context_memory;  ///< bytes that a context takes; nothing: what is known of the driver
   std::filesystem::path executor;               ///< empty: beside vgpud
+  SandboxConfig sandbox;
   std::uint64_t region_bytes = std::uint64_t{16} << 30;
   std::filesystem::path images;                         ///< where executors keep programs' images; empty: nowhere
   std::uint64_t images_bytes = std::uint64_t{4} << 30;  ///< at most, for each user of each VM

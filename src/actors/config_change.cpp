@@ -14,6 +14,11 @@ bool same_software_gpu(const SoftwareGpuConfig& a, const SoftwareGpuConfig& b) {
   return a.memory_bytes == b.memory_bytes && a.rate == b.rate && a.launch_timeout_seconds == b.launch_timeout_seconds;
 }
 
+bool same_sandbox(const SandboxConfig& a, const SandboxConfig& b) {
+  return a.mode == b.mode && a.first_id == b.first_id && a.last_id == b.last_id &&
+         a.host_memory_bytes == b.host_memory_bytes;
+}
+
 /// The servers of VMs' ivshmem devices are started with the daemon.
 bool same_ivshmem(const Config& one, const Config& other) {
   return std::all_of(one.vms.begin(), one.vms.end(), [&](const VmConfig& vm) {
@@ -41,6 +46,7 @@ std::vector<std::string> needs_restart(const Config& running, const Config& want
   differs(running.qemu_group == wanted.qemu_group, "group in [qemu]");
   differs(same_software_gpu(running.software_gpu, wanted.software_gpu), "[software_gpu]");
   differs(running.executor == wanted.executor, "path in [executor]");
+  differs(same_sandbox(running.sandbox, wanted.sandbox), "the sandbox of [executor]");
   differs(running.images == wanted.images, "images in [executor]");
   differs(same_ivshmem(running, wanted) && same_ivshmem(wanted, running), "the ivshmem devices of [[vm]]");
   const auto same_pools = [](const PoolConfig& a, const PoolConfig& b) {

@@ -17,6 +17,8 @@ void read_pools(MistakeList& mistakes, const toml::table& root, const GpuChoice&
                 const std::optional<GpuChoice>& forced, Config& config);
 /// [[vm]] and [unregistered]. The pools are read already.
 void read_vms(MistakeList& mistakes, const toml::table& root, Config& config);
+/// The keys sandbox, sandbox_ids and host_memory of [executor].
+SandboxConfig read_sandbox(TableReader& reader);
 /// [software_gpu].
 SoftwareGpuConfig read_software_gpu(MistakeList& mistakes, const toml::table& table);
 

@@ -20,7 +20,9 @@
 #include "actors/build_info.hpp"
 #include "actors/config_change.hpp"
 #include "actors/context.hpp"
+#include "actors/device_nodes.hpp"
 #include "actors/executor_process.hpp"
+#include "actors/executor_sandbox.hpp"
 #include "actors/guest_socket.hpp"
 #include "actors/ivshmem_servers.hpp"
 #include "actors/lease_policy.hpp"
@@ -41,6 +43,8 @@ constexpr std::chrono::milliseconds kStopDeadline{4'500};
 /// Descriptors that a connection takes: socket, region, counters, doorbell twice, link, pidfd, its VM's account.
 constexpr rlim_t kFdsOfConnection = 9;
 constexpr rlim_t kFdsOfDaemon = 64;
+/// A part of the sandbox that is the daemon's to give, not the executor's to build.
+constexpr const char* kCgroup = "cgroup";
 
 int fail(const std::string& text) {
   log::error("vgpud cannot start", {{"reason", text}});
@@ -145,7 +149,14 @@ class Daemon {
       }
       Driver& driver = context_->pools[pool.name].driver = std::get<Driver>(std::move(chosen));
       if (driver.software) driver.environment = software_gpu_environment(pool.gpu, config_.software_gpu);
+      if (!driver.software && config_.sandbox.mode != SandboxConfig::Mode::off && !make_device_nodes())
+        log::warn("NVIDIA's device nodes are missing, and executors can't make them",
+                  {{"pool", pool.name}, {"remedy", "nvidia-modprobe -u -c 0"}});
     }
+    // Before there is a second thread: it starts a process and waits for it.
+    const Driver& first = context_->pools[config_.pools.front().name].driver;
+    sandbox_ = ExecutorSandbox::find(config_.sandbox, context_->executor_program, first, error);
+    if (sandbox_ == nullptr) return false;
     socket_ = SocketFile::open(config_.socket, SOCK_SEQPACKET, config_.socket_mode, error);
     if (socket_ == nullptr) return false;
     qemu_socket_ =
@@ -154,7 +165,7 @@ class Daemon {
     ivshmem_ = IvshmemServers::start(io_, config_, error);
     if (ivshmem_ == nullptr) return false;
     if (!config_.images.empty()) {
-      context_->images = ImageFolders::make(config_.images, error);
+      context_->images = ImageFolders::make(config_.images, error, sandbox_->image_groups());
       if (context_->images == nullptr) return false;
     }
     if (!config_.state.empty()) {
@@ -164,6 +175,9 @@ class Daemon {
     store_ = std::make_shared<MetricsStore>();
     for (const PoolConfig& pool : config_.pools) store_->declare(0, pool.name);
     for (const VmConfig& vm : config_.vms) store_->declare(vm.id, vm.pool);
+    for (const sandbox::Finding& finding : sandbox_->findings())
+      store_->sandbox_part(std::string(part_name(finding.part)), finding.reason.empty());
+    store_->sandbox_part(kCgroup, sandbox_->cgroup_missing().empty());
     if (config_.metrics) {
       server_ = MetricsServer::start(*config_.metrics, store_, error);
       if (server_ == nullptr) return false;
@@ -177,7 +191,7 @@ class Daemon {
       context_->pools[pool.name].scheduler = actors.spawn(pool_scheduler, pool.name, boxed(make_policy(pool)));
     context_->start_executor = [this](const ExecutorSpec& spec, ExecutorProcess::Handlers handlers,
                                       std::string& error) {
-      return start_executor_process(io_, spec, std::move(handlers), error);
+      return start_executor_process(io_, spec, *sandbox_, std::move(handlers), error);
     };
     listener_ = actors.spawn(listener, ContextPtr(context_), [this] {
       asio::post(io_, [this] {
@@ -187,7 +201,26 @@ class Daemon {
     });
   }
 
+  void log_sandbox() {
+    std::string in_force;
+    for (const sandbox::Finding& finding : sandbox_->findings())
+      if (finding.reason.empty()) in_force.append(in_force.empty() ? "" : ",").append(part_name(finding.part));
+    if (sandbox_->cgroup_missing().empty()) in_force.append(in_force.empty() ? "" : ",").append(kCgroup);
+    log::info("executor sandbox", {{"in_force", in_force.empty() ? "nothing" : in_force}});
+    if (config_.sandbox.mode == SandboxConfig::Mode::off) return;
+    if (!sandbox_->cgroup_missing().empty()) {
+      const bool wanted = config_.sandbox.host_memory_bytes.has_value();
+      log::write(wanted ? log::Level::warn : log::Level::info, "executors have no cgroups of their own",
+                 {{"part", kCgroup}, {"reason", sandbox_->cgroup_missing()}});
+    }
+    for (const sandbox::Finding& finding : sandbox_->findings())
+      if (!finding.reason.empty())
+        log::warn("executors lack a part of the sandbox",
+                  {{"part", part_name(finding.part)}, {"reason", finding.reason}});
+  }
+
   void log_start() {
+    log_sandbox();
     for (const auto& [name, pool] : context_->pools) {
       const GpuChoice& gpu = config_.pool(name)->gpu;
       const bool chosen_software = pool.driver.software && gpu.kind == GpuChoice::Kind::automatic;
@@ -280,6 +313,7 @@ class Daemon {
   std::unique_ptr<SocketFile> socket_;
   std::unique_ptr<SocketFile> qemu_socket_;
   std::unique_ptr<IvshmemServers> ivshmem_;
+  std::unique_ptr<ExecutorSandbox> sandbox_;
   std::shared_ptr<MetricsStore> store_;
   std::shared_ptr<Accounting> accounting_;
   std::unique_ptr<MetricsServer> server_;

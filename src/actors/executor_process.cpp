@@ -1,11 +1,7 @@
 #include "actors/executor_process.hpp"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/personality.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +14,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "actors/child_process.hpp"
+#include "actors/executor_sandbox.hpp"
 #include "common/unique_fd.hpp"
 
 namespace vgpu::daemon {
@@ -28,11 +26,13 @@ using protocol::ExecutorEvent;
 
 class Process final : public ExecutorProcess, public std::enable_shared_from_this<Process> {
  public:
-  Process(asio::io_context& io, pid_t pid, UniqueFd link, UniqueFd pidfd, VmPlacePtr place, Handlers handlers)
+  Process(asio::io_context& io, Child child, UniqueFd link, ExecutorSandbox::Start started_in, VmPlacePtr place,
+          Handlers handlers)
       : io_(io),
-        pid_(pid),
+        pid_(child.pid),
         link_(io, link.release()),
-        pidfd_(io, pidfd.release()),
+        pidfd_(io, child.pidfd.release()),
+        started_in_(std::move(started_in)),
         place_(std::move(place)),
         handlers_(std::move(handlers)) {}
 
@@ -123,6 +123,7 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
     } while (result != 0 && errno == EINTR);
     reaped_ = true;
     if (place_ != nullptr) place_->reaped();
+    started_in_ = {};
     // What it said last explains its end, so it comes first. Bounded: the buffer is.
     for (int i = 0; i < 64 && link_.is_open() && read_event(); ++i) {
     }
@@ -139,48 +140,11 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
   asio::posix::stream_descriptor link_;
   asio::posix::stream_descriptor pidfd_;
   const VmPlacePtr place_;
+  ExecutorSandbox::Start started_in_;  ///< its user and cgroup are nobody else's until it is reaped
   Handlers handlers_;
   bool waiting_ = false;
   bool reaped_ = false;
 };
-
-/// Runs in the child, between fork and exec: only what is async-signal-safe. Descriptors first move above the fixed
-/// numbers, so that none overwrites another. One that is -1 stays closed.
-[[noreturn]] void run_child(const char* program, char* const* arguments, char* const* environment,
-                            std::array<int, 6> fds, pid_t parent) {
-  for (int& fd : fds)
-    if (fd >= 0 && (fd = ::fcntl(fd, F_DUPFD, 16)) < 0) ::_exit(126);
-  for (std::size_t i = 0; i < fds.size(); ++i) {
-    const int number = protocol::kLinkFd + static_cast<int>(i);
-    if (fds[i] < 0)
-      ::close(number);
-    else if (::dup2(fds[i], number) < 0)
-      ::_exit(126);
-  }
-  if (::close_range(protocol::kLastFd + 1, ~0u, 0) != 0) ::_exit(126);
-  ::setpgid(0, 0);
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(126);
-#ifndef __SANITIZE_THREAD__  // which knows the standard layout only
-  ::personality(ADDR_COMPAT_LAYOUT);
-#endif
-  struct sigaction standard {};
-  standard.sa_handler = SIG_DFL;
-  for (int signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &standard, nullptr);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::execve(program, arguments, environment);
-  constexpr std::string_view kText = "level=error msg=\"vgpu-executor cannot be executed\"\n";
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText.data(), kText.size());
-  ::_exit(127);
-}
-
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-  std::vector<char*> result;
-  for (std::string& text : texts) result.push_back(text.data());
-  result.push_back(nullptr);
-  return result;
-}
 
 }  // namespace
 
@@ -210,8 +174,17 @@ std::vector<std::string> executor_environment(const char* const* environment, co
   return kept;
 }
 
+bool not_for_executors(std::string_view entry) {
+  constexpr std::string_view kTheirs[] = {
+      "CUDA_", "NVIDIA_", "__NV",  "__CUDA", "VGPU_", "LD_LIBRARY_PATH=", "GLIBC_TUNABLES=", "MALLOC_", "LANG=", "LC_",
+      "TZ=",   "ASAN_",   "LSAN_", "TSAN_",  "UBSAN_"};
+  return std::none_of(std::begin(kTheirs), std::end(kTheirs),
+                      [&](std::string_view start) { return entry.starts_with(start); });
+}
+
 ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSpec& spec,
-                                          ExecutorProcess::Handlers handlers, std::string& error) {
+                                          const ExecutorSandbox& sandbox, ExecutorProcess::Handlers handlers,
+                                          std::string& error) {
   const auto failed = [&](const char* what) {
     error = std::string(what) + ": " + std::strerror(errno);
     return nullptr;
@@ -220,31 +193,36 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) return failed("socketpair");
   UniqueFd ours(pair[0]), theirs(pair[1]);
 
-  // Everything that allocates happens before the fork.
-  std::vector<std::string> arguments{"vgpu-executor"};
-  std::vector<std::string> environment = executor_environment(::environ, spec.driver);
-  const std::vector<char*> argument_pointers = pointers(arguments), environment_pointers = pointers(environment);
-  const std::array<int, 6> fds{theirs.get(),
-                               spec.memory->region_fd(),
-                               spec.memory->stats_fd(),
-                               spec.memory->interrupt_fd(),
-                               spec.images != nullptr ? spec.images->get() : -1,
-                               spec.place != nullptr ? spec.place->fd() : -1};
-  const pid_t parent = ::getpid();
-  const pid_t pid = ::fork();
-  if (pid < 0) return failed("fork");
-  if (pid == 0) run_child(spec.program.c_str(), argument_pointers.data(), environment_pointers.data(), fds, parent);
-  ::setpgid(pid, pid);  // either of the two may be first
-  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!pidfd) {
-    const int kept = errno;
-    ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, 0);
-    errno = kept;
-    return failed("pidfd_open");
-  }
-  auto process = std::make_shared<Process>(io, pid, std::move(ours), std::move(pidfd), spec.place, std::move(handlers));
+  ExecutorSandbox::Start start_in;
+  const int images = spec.images != nullptr ? spec.images->get() : -1;
+  if (!sandbox.start_for(spec.session, spec.driver, images, start_in, error)) return nullptr;
+  ChildSpec child_spec;
+  child_spec.program = spec.program.string();
+  child_spec.arguments = start_in.order.arguments();
+  child_spec.arguments.insert(child_spec.arguments.begin(), "vgpu-executor");
+  child_spec.environment = executor_environment(::environ, spec.driver);
+  if (!start_in.order.parts.empty()) std::erase_if(child_spec.environment, not_for_executors);
+  // Compiled kernels on disk, which all programs of a user share, have no place there.
+  if (start_in.order.parts.has(sandbox::Part::files)) child_spec.environment.push_back("CUDA_CACHE_DISABLE=1");
+  child_spec.descriptors = {theirs.get(),
+                            spec.memory->region_fd(),
+                            spec.memory->stats_fd(),
+                            spec.memory->interrupt_fd(),
+                            images,
+                            spec.place != nullptr ? spec.place->fd() : -1};
+  child_spec.namespaces = start_in.namespaces;
+  Child child = start_child(std::move(child_spec));
+  if (child.pid < 0) return failed("starting the process");
+  // Before it is told to start: it has hardly touched memory yet.
+  const bool placed = start_in.cgroup == nullptr || start_in.cgroup->add(child.pid);
+  if (!placed) failed("putting the process into its cgroup");
+  auto process = std::make_shared<Process>(io, std::move(child), std::move(ours), std::move(start_in), spec.place,
+                                           std::move(handlers));
   process->start();
+  if (!placed) {
+    process->abandon();
+    return nullptr;
+  }
 
   ExecutorCommand start;
   start.type = ExecutorCommand::Type::start;

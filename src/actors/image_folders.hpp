@@ -21,8 +21,17 @@ class ImageFolders {
  public:
   static constexpr std::size_t kMostUsers = 64;
 
+  /// Groups for the folders: each gets the next one, so that executors of other users than the daemon's can share a
+  /// folder. `last` 0: none, folders are for the daemon's own user.
+  struct Groups {
+    gid_t first = 0, last = 0;
+  };
+
   /// Makes the daemon's folder within `parent`. Null: `error` says why.
-  static std::unique_ptr<ImageFolders> make(const std::filesystem::path& parent, std::string& error);
+  static std::unique_ptr<ImageFolders> make(const std::filesystem::path& parent, std::string& error, Groups groups);
+  static std::unique_ptr<ImageFolders> make(const std::filesystem::path& parent, std::string& error) {
+    return make(parent, error, Groups());
+  }
   ~ImageFolders();
   ImageFolders(const ImageFolders&) = delete;
   ImageFolders& operator=(const ImageFolders&) = delete;
@@ -32,12 +41,14 @@ class ImageFolders {
   UniqueFd open(std::uint32_t vm, bool in_vm, uid_t user) const;
 
  private:
-  ImageFolders(std::filesystem::path folder, UniqueFd lock) noexcept
-      : folder_(std::move(folder)), lock_(std::move(lock)) {}
+  ImageFolders(std::filesystem::path folder, UniqueFd lock, Groups groups) noexcept
+      : folder_(std::move(folder)), lock_(std::move(lock)), groups_(groups) {}
+  bool give_to_group(const std::filesystem::path& folder) const;
 
   std::filesystem::path folder_;
   UniqueFd lock_;  ///< of the folder, held as long as the daemon lives
   mutable std::mutex mutex_;
+  mutable Groups groups_;                                                    ///< that are left
   mutable std::map<std::pair<std::uint32_t, bool>, std::set<uid_t>> users_;  ///< that have a folder, by VM
 };
 

@@ -106,6 +106,11 @@ void MetricsStore::declare(std::uint32_t vm, const std::string& pool) {
   pools_.try_emplace(pool);
 }
 
+void MetricsStore::sandbox_part(const std::string& part, bool in_force) {
+  const std::lock_guard lock(mutex_);
+  sandbox_[part] = in_force;
+}
+
 void MetricsStore::opened(const SessionRecordPtr& session) {
   const std::lock_guard lock(mutex_);
   ended_.try_emplace(key_of(session->vm, session->pool));
@@ -202,6 +207,8 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
   Family refused("vgpu_connections_refused_total", "Connections that got no session.", MetricType::Counter);
   Family unsupported("vgpu_unsupported_calls_total", "CUDA calls that are not carried and returned an error.",
                      MetricType::Counter);
+  Family sandbox("vgpu_executor_sandbox", "1 where this part of the executors' sandbox is in force.",
+                 MetricType::Gauge);
   Family build("vgpu_build_info", "What this daemon is; the value is always 1.", MetricType::Gauge);
 
   const std::lock_guard lock(mutex_);
@@ -257,6 +264,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
   const auto known = cuda_names();
   for (std::size_t i = 0; i < names.size(); ++i)
     if (names[i] != 0) unsupported.add({{"call", i < known.size() ? std::string(known[i]) : "unknown"}}, names[i]);
+  for (const auto& [part, in_force] : sandbox_) sandbox.add({{"part", part}}, std::uint64_t{in_force ? 1u : 0u});
   build.add({{"version", kVersion},
              {"cuda_toolkit", kCudaToolkit},
              {"protocol", std::to_string(VGPU_VERSION_MAJOR) + "." + std::to_string(VGPU_VERSION_MINOR)}},
@@ -264,7 +272,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
 
   std::vector<MetricFamily> families;
   for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &gpu, &byte_seconds,
-                         &waits, &limited, &delayed, &faults, &refused, &unsupported, &build})
+                         &waits, &limited, &delayed, &faults, &refused, &unsupported, &sandbox, &build})
     families.push_back(family->take());
   return families;
 }

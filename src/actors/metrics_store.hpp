@@ -56,6 +56,9 @@ class MetricsStore final : public prometheus::Collectable {
   /// Makes the series of a VM in a pool appear, with 0.
   void declare(std::uint32_t vm, const std::string& pool);
 
+  /// A part of the executors' sandbox is in force, or is not.
+  void sandbox_part(const std::string& part, bool in_force);
+
   void opened(const SessionRecordPtr& session);
   /// Folds the session into the sums; returns its own. The executor must not write any more.
   Totals closed(const SessionRecordPtr& session);
@@ -105,6 +108,7 @@ class MetricsStore final : public prometheus::Collectable {
   std::map<std::pair<Key, vgpu_end_reason>, std::uint64_t> faults_;
   std::map<vgpu_end_reason, std::uint64_t> refused_;
   std::map<Key, std::uint64_t> vms_;  ///< QEMUs that are connected
+  std::map<std::string, bool> sandbox_;
   std::array<std::uint64_t, protocol::SessionStats::kMaxNames> unsupported_{};
   mutable std::map<std::uint32_t, std::unique_ptr<Live>> live_;
 };

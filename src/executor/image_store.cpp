@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -104,7 +105,7 @@ int ImageStore::begin_file(const char* name, u64 bytes) const {
   while (::flock(lock.get(), LOCK_EX) != 0)
     if (errno != EINTR) return -1;
   if (!make_room(bytes)) return -1;
-  UniqueFd file(::openat(folder_, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  UniqueFd file(::openat(folder_, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640));
   if (!file) return -1;
   if (::ftruncate(file.get(), static_cast<off_t>(bytes)) == 0) return file.release();
   ::unlinkat(folder_, name, 0);
@@ -115,7 +116,9 @@ std::shared_ptr<const StoredImage> ImageStore::keep(const ImageKey& key, std::sp
   if (folder_ < 0 || image.size() != key.bytes) return nullptr;
   // Under a name of its own until it is whole: another executor must never find half of it.
   const std::string name = name_of(key);
-  const std::string unfinished = fmt::format("{}.{}", name, ::getpid());
+  std::uint64_t number = 0;  // not the process's: in a sandbox each is number 1
+  if (::getrandom(&number, sizeof number, 0) != sizeof number) return nullptr;
+  const std::string unfinished = fmt::format("{}.{:x}", name, number);
   const UniqueFd file(begin_file(unfinished.c_str(), key.bytes + 1));
   if (!file) return nullptr;
   constexpr std::byte kNul{0};

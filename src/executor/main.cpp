@@ -5,18 +5,29 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <span>
 
 #include "executor/executor.hpp"
 #include "executor/kernel_text.hpp"
+#include "executor/sandbox/sandbox.hpp"
 #include "protocol/executor_link.hpp"
 
-int main() {
+int main(int argc, char** argv) {
   // Without the daemon nobody watches this process.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGPIPE, SIG_IGN);
   if (fcntl(vgpu::protocol::kLinkFd, F_GETFD) < 0) {
     std::fputs("vgpu-executor is started by vgpud, not by hand\n", stderr);
     return 2;
+  }
+  if (argc > 1) {
+    const std::span<const char* const> arguments(argv + 1, static_cast<std::size_t>(argc - 1));
+    const auto order = vgpu::sandbox::Order::from_arguments(arguments);
+    if (!order) {
+      std::fputs("level=error msg=\"vgpu-executor and vgpud are not of the same release\"\n", stderr);
+      return 2;
+    }
+    if (const int status = vgpu::executor::enter_sandbox(*order); status >= 0) return status;
   }
   vgpu::executor::Descriptors descriptors{vgpu::protocol::kLinkFd,   vgpu::protocol::kRegionFd,
                                           vgpu::protocol::kStatsFd,  vgpu::protocol::kInterruptFd,

@@ -129,7 +129,8 @@ class Metrics:
 class Daemon:
     """A vgpud on a socket and port of its own, in a temporary folder that goes with it."""
 
-    def __init__(self, config="", log_level="debug", gpu=GPU, arguments=()):
+    def __init__(self, config="", log_level="debug", gpu=GPU, arguments=(), vgpud=VGPUD, prefix=(), owner=None):
+        """`prefix`: a command that executes the daemon, as another user say, who then needs to be the folder's `owner`."""
         self.folder = Path(tempfile.mkdtemp(prefix="vgpu-test-"))
         self.socket = self.folder / "vgpud.sock"
         self.port = free_port()
@@ -137,7 +138,9 @@ class Daemon:
         self.config_path = self.folder / "vgpud.toml"
         # What the test can't know before the folder is there: @FOLDER@.
         self.config_path.write_text(config.replace("@FOLDER@", str(self.folder)))
-        self.command = [str(VGPUD), "--config", str(self.config_path), "--socket", str(self.socket), "--metrics",
+        if owner is not None:
+            os.chown(self.folder, owner, owner)
+        self.command = [*prefix, str(vgpud), "--config", str(self.config_path), "--socket", str(self.socket), "--metrics",
                         f"127.0.0.1:{self.port}", "--log-level", log_level, *arguments]
         if gpu is not None:  # None: what the configuration says
             self.command += ["--gpu", gpu]
