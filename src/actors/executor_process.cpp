@@ -139,8 +139,8 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
   const pid_t pid_;
   asio::posix::stream_descriptor link_;
   asio::posix::stream_descriptor pidfd_;
-  const VmPlacePtr place_;
   ExecutorSandbox::Start started_in_;  ///< its user and cgroup are nobody else's until it is reaped
+  const VmPlacePtr place_;
   Handlers handlers_;
   bool waiting_ = false;
   bool reaped_ = false;
