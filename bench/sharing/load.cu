@@ -1,5 +1,6 @@
-// A tenant for measurements of sharing: vgpu-bench-load KIND MICROSECONDS [ROUNDS]. It finds out how many rounds a kernel
-// takes for so long, unless told, prints `ready ROUNDS KERNEL_SECONDS` and does what its standard input says, one line a command:
+// A tenant for measurements of sharing: vgpu-bench-load KIND MICROSECONDS [ROUNDS]. It finds out how many rounds a
+// kernel takes for so long, unless told, prints `ready ROUNDS KERNEL_SECONDS` and does what its standard input says,
+// one line a command:
 //   go      works without end from now on
 //   count   prints `units N`: what is finished
 //   stop    ends the work and prints `done units N`, or `done error NAME`; requests: `done latencies SECONDS…`
@@ -21,15 +22,15 @@
 
 namespace {
 
-#define CHECK(call)                                                                    \
-  do {                                                                                 \
-    const cudaError_t error_ = (call);                                                 \
-    if (error_ != cudaSuccess) {                                                       \
-      std::printf("done error %s\n", cudaGetErrorName(error_));                        \
+#define CHECK(call)                                                                           \
+  do {                                                                                        \
+    const cudaError_t error_ = (call);                                                        \
+    if (error_ != cudaSuccess) {                                                              \
+      std::printf("done error %s\n", cudaGetErrorName(error_));                               \
       std::fprintf(stderr, "line %d: %s: %s\n", __LINE__, #call, cudaGetErrorString(error_)); \
-      std::fflush(stdout);                                                             \
-      _exit(1);                                                                        \
-    }                                                                                  \
+      std::fflush(stdout);                                                                    \
+      _exit(1);                                                                               \
+    }                                                                                         \
   } while (0)
 
 using Clock = std::chrono::steady_clock;
@@ -46,12 +47,12 @@ __global__ void forever(volatile unsigned* value) {
 }
 __global__ void scribble(unsigned* nowhere) { *nowhere = 1; }
 
-constexpr int kBatches = 16;           ///< that are in flight at once
+constexpr int kBatches = 16;  ///< that are in flight at once
 constexpr int kGraphKernels = 20;
 constexpr size_t kCopyBytes = 4u << 20;
 constexpr int kThreads = 256;
-constexpr int kPausedFor = 10'000;     ///< microseconds between requests
-constexpr double kRequest = 0.010;     ///< seconds of a request's kernels
+constexpr int kPausedFor = 10'000;  ///< microseconds between requests
+constexpr double kRequest = 0.010;  ///< seconds of a request's kernels
 
 class Load {
  public:

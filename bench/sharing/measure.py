@@ -35,8 +35,9 @@ def arguments():
     parser.add_argument("--log", type=Path, help="where vgpud's log goes")
     options = parser.parse_args()
     options.build = options.build.resolve()
+    options.counts, options.kinds, options.quanta = (2, 4, 16), ("kernels", "graphs", "copies", "mixed"), QUANTA
     if options.quick:
-        options.seconds = 0.5
+        options.seconds, options.counts, options.kinds, options.quanta = 0.2, (4,), ("kernels", "mixed"), (5,)
     return options
 
 
@@ -119,7 +120,8 @@ class Tenant:
         """Its last line."""
         self.tell("s")
         answer = self.answer()
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait(60)
         return answer
 
@@ -174,8 +176,8 @@ class Run:
 def shares(run):
     print("| sessions, weights 1:2:4 in turn | work | largest error of a share, of the whole | of its own share |")
     print("|---|---|---|---|")
-    for count in (2, 4, 16):
-        for kind in ("kernels", "graphs", "copies", "mixed"):
+    for count in run.options.counts:
+        for kind in run.options.kinds:
             numbers = range(1, count + 1)
             with run.tenants([(number, kind) for number in numbers]) as tenants:
                 used = run.rates(tenants)[1]
@@ -188,10 +190,11 @@ def shares(run):
 
 
 def throughput(run):
-    print("| 4 equal sessions against one alone | kernels | graphs | copies |\n|---|---|---|---|")
-    alone = {kind: run.alone(kind) for kind in ("kernels", "graphs", "copies")}
+    kinds = [kind for kind in run.options.kinds if kind != "mixed"]
+    print("| 4 equal sessions against one alone | " + " | ".join(kinds) + " |\n|---|" + "---|" * len(kinds))
+    alone = {kind: run.alone(kind) for kind in kinds}
     print("| one alone, units a second | " + " | ".join(f"{rate:.0f}" for rate in alone.values()) + " |")
-    sets = {f"quantum {q} ms": [1000 + 10 * q + i for i in range(4)] for q in QUANTA}
+    sets = {f"quantum {q} ms": [1000 + 10 * q + i for i in range(4)] for q in run.options.quanta}
     sets["concurrent"] = [200 + i for i in range(4)]
     for name, numbers in sets.items():
         cells = [f"{run.total(numbers, kind) / rate:.3f}" for kind, rate in alone.items()]

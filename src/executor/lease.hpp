@@ -110,7 +110,7 @@ class Lease {
   Time empty_since_{};
   Duration idle_{};
   Duration counted_idle_{};
-  Duration patience_ = std::chrono::milliseconds(50);
+  Duration patience_ = std::chrono::milliseconds(100);
 };
 
 }  // namespace vgpu::executor

@@ -92,15 +92,16 @@ TEST_CASE("a lease that does not end is overdue again and again, ever more rarel
   lease.run(1, 5ms, at(0ms));
   CHECK_FALSE(lease.overdue(at(1000ms)));
   lease.check(at(5ms));
-  CHECK_FALSE(lease.overdue(at(54ms)));
-  CHECK(lease.overdue(at(55ms)));
+  CHECK_FALSE(lease.overdue(at(104ms)));
+  CHECK(lease.overdue(at(105ms)));
   lease.be_more_patient();
-  CHECK_FALSE(lease.overdue(at(154ms)));
-  CHECK(lease.overdue(at(155ms)));
+  CHECK_FALSE(lease.overdue(at(304ms)));
+  CHECK(lease.overdue(at(305ms)));
   lease.be_more_patient();
-  CHECK_FALSE(lease.overdue(at(454ms)));
-  lease.end(at(300ms));
-  lease.run(2, 5ms, at(400ms));
-  lease.check(at(405ms));
-  CHECK(lease.overdue(at(455ms)));
+  CHECK_FALSE(lease.overdue(at(904ms)));
+  lease.end(at(900ms));
+  lease.run(2, 5ms, at(1000ms));
+  lease.check(at(1005ms));
+  CHECK_FALSE(lease.overdue(at(1104ms)));
+  CHECK(lease.overdue(at(1105ms)));
 }
