@@ -3,7 +3,8 @@
 // one line a command:
 //   go      works without end from now on
 //   count   prints `units N`: what is finished
-//   stop    ends the work and prints `done units N`, or `done error NAME`; requests: `done latencies SECONDS…`
+//   stop    ends the work and prints `done units N`, or `done error NAME`; requests: `done latencies` and of each
+//           request START:SECONDS, the start by the system's clock
 // KIND: kernels (of about MICROSECONDS), graphs (of 20 such kernels), copies (4 MiB there and back,
 // and one kernel for each), mixed (all three, in turn), requests (each about 10 ms of such kernels, then a pause of
 // 10 ms), endless (one kernel that never ends), illegal (writes where nothing is after the first 100 units).
@@ -179,17 +180,21 @@ void Load::saturate() {
 }
 
 void Load::requests() {
-  std::vector<double> latencies;
+  struct Request {
+    double start, seconds;
+  };
+  std::vector<Request> all;
   const int kernels = std::max(1, static_cast<int>(kRequest / kernel_seconds_));
   while (obey()) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
     const Clock::time_point start = Clock::now();
     for (int i = 0; i < kernels; ++i) kernel();
     CHECK(cudaStreamSynchronize(stream_));
-    latencies.push_back(seconds(Clock::now() - start));
+    all.push_back({std::chrono::duration<double>(now).count(), seconds(Clock::now() - start)});
     std::this_thread::sleep_for(std::chrono::microseconds(kPausedFor));
   }
   std::printf("done latencies");
-  for (const double latency : latencies) std::printf(" %.6f", latency);
+  for (const Request& request : all) std::printf(" %.6f:%.6f", request.start, request.seconds);
   std::printf("\n");
 }
 

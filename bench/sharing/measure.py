@@ -23,6 +23,10 @@ WEIGHTS = (100, 200, 400)
 QUANTA = (2, 5, 10, 20)
 
 
+def numbers(text):
+    return [int(number) for number in text.split(",")]
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build/release")
@@ -33,11 +37,14 @@ def arguments():
     parser.add_argument("--only", action="append", default=[], choices=sorted(SCENARIOS))
     parser.add_argument("--quick", action="store_true", help="shows that it works; what it measures is worth nothing")
     parser.add_argument("--log", type=Path, help="where vgpud's log goes")
+    parser.add_argument("--counts", type=numbers, default=[2, 4, 16], help="of sessions that share")
+    parser.add_argument("--kinds", type=lambda text: text.split(","), default=["kernels", "graphs", "copies", "mixed"])
+    parser.add_argument("--quanta", type=numbers, default=QUANTA, help="in milliseconds, of those that are configured")
+    parser.add_argument("--debug", action="store_true", help="vgpud logs each lease; the slowest requests are named")
     options = parser.parse_args()
     options.build = options.build.resolve()
-    options.counts, options.kinds, options.quanta = (2, 4, 16), ("kernels", "graphs", "copies", "mixed"), QUANTA
     if options.quick:
-        options.seconds, options.counts, options.kinds, options.quanta = 0.2, (4,), ("kernels", "mixed"), (5,)
+        options.seconds, options.counts, options.kinds, options.quanta = 0.2, [4], ["kernels", "mixed"], [5]
     return options
 
 
@@ -71,7 +78,8 @@ class Daemon:
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [options.build / "bin/vgpud", "--config", config, "--socket", self.socket, "--metrics",
-                 f"127.0.0.1:{self.port}", "--gpu", options.gpu], stdout=log, stderr=log, env=environment)
+                 f"127.0.0.1:{self.port}", "--gpu", options.gpu, "--log-level", "debug" if options.debug else "info"],
+                stdout=log, stderr=log, env=environment)
         deadline = time.monotonic() + 60
         while not self.socket.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -208,7 +216,11 @@ def percentile(values, part):
 def latencies(run, number, others):
     with run.tenants(others), run.tenants([(number, "requests")]) as (one,):
         time.sleep(run.options.seconds)
-        return [float(value) for value in one.stop()[2:]]
+        seen = [tuple(map(float, pair.split(":"))) for pair in one.stop()[2:]]
+    if run.options.debug:
+        for start, seconds in sorted(seen, key=lambda one: -one[1])[:5]:
+            print(f"{seconds * 1000:.2f} ms from {start:.6f}", file=sys.stderr)
+    return [seconds for _, seconds in seen]
 
 
 def priority(run):
@@ -234,8 +246,8 @@ def containment(run):
         with run.tenants([(100 + i, "kernels") for i in range(3)]) as others:
             before = sum(run.rates(others, 2)[0])
             with run.tenants([(number, kind)], go=False) as (bad,):
-                bad.tell("go")
                 longest, last = 0, [tenant.count() for tenant in others]
+                bad.tell("go")
                 moved, end = time.monotonic(), time.monotonic() + 5
                 while time.monotonic() < end:
                     now = [tenant.count() for tenant in others]

@@ -140,6 +140,7 @@ DeviceMemory::Mappings DeviceMemory::unmap(u64 address, u64 bytes) {
 
 void DeviceMemory::watch(CUmemoryPool pool) {
   const std::lock_guard lock(mutex_);
+  has_pools_.store(true, std::memory_order_relaxed);
   if (!pools_.contains(pool)) pools_.emplace(pool, Pool{Charge(account_, 0)});
 }
 

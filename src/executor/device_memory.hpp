@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -153,6 +154,9 @@ class DeviceMemory {
   /// Pools keep memory: what one has taken from the device counts, be it in use or not. From here on the pool is looked
   /// at.
   void watch(CUmemoryPool pool);
+  /// True if there are pools: what streams have freed goes back to them at the driver's own synchronizations, which
+  /// polling an event is not. Any thread.
+  bool has_pools() const noexcept { return has_pools_.load(std::memory_order_relaxed); }
   /// Destroys a pool that nobody names any more. What is in use of it lives on, and so does the pool until that is
   /// gone.
   CUresult end_pool(CUmemoryPool pool);
@@ -209,6 +213,7 @@ class DeviceMemory {
   std::unordered_map<protocol::u64, Physical> physical_;
   std::map<protocol::u64, Physical> mappings_;
   std::map<CUmemoryPool, Pool> pools_;
+  std::atomic<bool> has_pools_{false};  ///< there was one
   std::vector<CUdevice> graph_devices_;
   std::unordered_map<CUgraphExec, protocol::u64> execs_;  ///< bytes of their allocation nodes
   protocol::u64 exec_bytes_ = 0;

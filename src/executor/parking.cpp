@@ -101,8 +101,9 @@ bool AwaitedEvents::destroy_later(CUevent event) {
 }
 
 void answer_wait(Session& session, Wait& wait, CUresult result) {
-  // The event is done: this only makes the driver hand out what kernels printed.
-  if (result == CUDA_SUCCESS && session.kernel_text.wanted()) session.cuda.cuEventSynchronize(wait.event.native);
+  // The event is done: this only makes the driver hand out what kernels printed, and give back what streams freed.
+  if (result == CUDA_SUCCESS && (session.kernel_text.wanted() || session.memory.has_pools()))
+    session.cuda.cuEventSynchronize(wait.event.native);
   if (wait.pooled)
     session.parking.events().give(wait.event);
   else if (session.parking.awaited().remove(wait.event.native) &&

@@ -20,6 +20,9 @@ T native(unsigned number) {
 
 unsigned destroyed = 0;
 
+/// The destructor of the last user object that the driver was given.
+std::pair<CUhostFn, void*> made_object;
+
 /// Graphs, nodes, captures and user objects that are numbers and are only counted.
 executor::Driver with_objects(const FakeCuda& cuda) {
   destroyed = 0;
@@ -54,8 +57,9 @@ executor::Driver with_objects(const FakeCuda& cuda) {
     *graph = native<CUgraph>(40);
     return CUDA_SUCCESS;
   };
-  driver.cuUserObjectCreate = [](CUuserObject* object, void*, CUhostFn, unsigned, unsigned) {
+  driver.cuUserObjectCreate = [](CUuserObject* object, void* data, CUhostFn destroy, unsigned, unsigned) {
     *object = native<CUuserObject>(50);
+    made_object = {destroy, data};
     return CUDA_SUCCESS;
   };
   return driver;
@@ -206,6 +210,7 @@ TEST_CASE("lifetime: the guest gives up only references that are its own") {
   CHECK(guest.call<call::cuUserObjectRetain>({object, 1, 0}) == CUDA_ERROR_INVALID_VALUE);
   CHECK(guest.call<call::cuGraphRetainUserObject>({graph, object, 1, 0}) == CUDA_ERROR_INVALID_VALUE);
   CHECK(cuda.calls("cuUserObjectRelease") == 1);
+  made_object.first(made_object.second);
 }
 
 TEST_CASE("lifetime: parts of arrays end with the whole, never by themselves") {
