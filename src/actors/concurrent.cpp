@@ -30,6 +30,7 @@ class Concurrent final : public LeasePolicy {
     std::erase_if(due_, [&](const LeaseOrder& order) { return order.session == session; });
   }
 
+  void overran(SessionId, std::uint64_t) override {}
   void changed(const Tenant&) override {}
   void set_terms(const FairShareTerms&) override {}
 

@@ -47,13 +47,13 @@ class FairQueue {
     entry.served = ++turns_;
     now_ = std::max(now_, entry.tag);
   }
-  /// It has used so much.
-  void charge(const Key& key, std::chrono::nanoseconds used, std::uint32_t weight) {
+  /// It has used so much. `beside`: while another that waits no more was served.
+  void charge(const Key& key, std::chrono::nanoseconds used, std::uint32_t weight, bool beside = false) {
     const auto found = entries_.find(key);
     if (found == entries_.end()) return;
     found->second.tag += static_cast<std::uint64_t>(used.count()) * kScale / std::max(weight, 1u);
     // What one uses while nobody else wants anything, it does not owe to those who come later.
-    if (empty()) now_ = std::max(now_, found->second.tag);
+    if (empty() && !beside) now_ = std::max(now_, found->second.tag);
   }
 
  private:

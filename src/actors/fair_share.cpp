@@ -38,22 +38,23 @@ class FairShare final : public LeasePolicy {
     Session& session = found->second;
     if (session.state == State::idle) {
       wait(id, session);
-    } else if (session.state == State::leased) {
-      holder_->rung = true;
+    } else if (Holder* const holder = holder_of(id)) {
+      holder->rung = true;
     }
     news_ = true;
   }
 
   void returned(const LeaseReturn& what) override {
-    if (!holder_ || holder_->session != what.session) return;
-    charge(what.busy);
-    if (what.number < holder_->last_run) {
+    Holder* const holder = holder_of(what.session);
+    if (holder == nullptr) return;
+    charge(*holder, what.busy);
+    if (what.number < holder->last_run) {
       // The executor has a lease again, by an order that it got after this.
-      holder_->since = holder_->last_run;
+      holder->since = holder->last_run;
       return;
     }
-    const bool again = what.pending || holder_->rung;
-    holder_.reset();
+    const bool again = what.pending || holder->rung;
+    forget_holder(what.session);
     Session& session = sessions_.at(what.session);
     session.state = State::idle;
     if (again) wait(what.session, session);
@@ -63,7 +64,7 @@ class FairShare final : public LeasePolicy {
   void closed(SessionId id) override {
     const auto found = sessions_.find(id);
     if (found == sessions_.end()) return;
-    if (found->second.state == State::leased) holder_.reset();
+    forget_holder(id);
     unwait(id, found->second);
     const auto vm = vms_.find(found->second.vm);
     vm->second.sessions.erase(id);
@@ -87,6 +88,12 @@ class FairShare final : public LeasePolicy {
     news_ = true;
   }
 
+  void overran(SessionId id, std::uint64_t number) override {
+    if (!holder_ || holder_->session != id || holder_->since > number) return;
+    overrunning_.emplace(id, *std::exchange(holder_, std::nullopt));
+    news_ = true;
+  }
+
   void set_terms(const FairShareTerms& terms) override { terms_ = terms; }
 
   std::vector<LeaseOrder> next_orders() override {
@@ -98,7 +105,8 @@ class FairShare final : public LeasePolicy {
   }
 
   bool holds_since(SessionId session, std::uint64_t number) const override {
-    return holder_ && holder_->session == session && holder_->since <= number;
+    const Holder* const holder = holder_of(session);
+    return holder != nullptr && holder->since <= number;
   }
 
  private:
@@ -129,6 +137,28 @@ class FairShare final : public LeasePolicy {
     bool of_floor = false;       ///< higher priorities waited already when the lease began
   };
 
+  /// The session's lease, be it overdue or not; null if it has none.
+  const Holder* holder_of(SessionId session) const {
+    if (holder_ && holder_->session == session) return &*holder_;
+    const auto found = overrunning_.find(session);
+    return found != overrunning_.end() ? &found->second : nullptr;
+  }
+  Holder* holder_of(SessionId session) {
+    return const_cast<Holder*>(static_cast<const FairShare*>(this)->holder_of(session));
+  }
+  void forget_holder(SessionId session) {
+    if (holder_ && holder_->session == session) holder_.reset();
+    overrunning_.erase(session);
+  }
+
+  /// True if such another has a lease now: one of the two overruns.
+  template <typename Which>
+  bool beside(const Holder& one, Which which) const {
+    const auto is = [&](const Holder& other) { return other.session != one.session && which(other); };
+    return (holder_ && is(*holder_)) ||
+           std::any_of(overrunning_.begin(), overrunning_.end(), [&](const auto& item) { return is(item.second); });
+  }
+
   Class& class_of(const Vm& vm) { return classes_[index_of(vm.tenant.priority)]; }
 
   void wait(SessionId id, Session& session) {
@@ -145,11 +175,14 @@ class FairShare final : public LeasePolicy {
     if (vm.sessions.empty()) class_of(vm).vms.leave(session.vm);
   }
 
-  void charge(nanoseconds busy) {
+  void charge(const Holder& holder, nanoseconds busy) {
     busy = std::max(busy, kLeastCharge);
-    Vm& vm = vms_.at(holder_->vm);
-    vm.sessions.charge(holder_->session, busy, 1);
-    class_of(vm).vms.charge(holder_->vm, busy, vm.tenant.weight);
+    Vm& vm = vms_.at(holder.vm);
+    vm.sessions.charge(holder.session, busy, 1,
+                       beside(holder, [&](const Holder& other) { return other.vm == holder.vm; }));
+    class_of(vm).vms.charge(holder.vm, busy, vm.tenant.weight, beside(holder, [&](const Holder& other) {
+                              return other.vm != holder.vm && vms_.at(other.vm).tenant.priority == vm.tenant.priority;
+                            }));
     const std::size_t used = index_of(vm.tenant.priority);
     const nanoseconds most = terms_.quantum * kMostOwed;
     const auto part = [&](double of) {
@@ -223,6 +256,7 @@ class FairShare final : public LeasePolicy {
   std::map<std::uint32_t, Vm> vms_;
   std::array<Class, kPriorities> classes_;
   std::optional<Holder> holder_;
+  std::map<SessionId, Holder> overrunning_;  ///< their leases should be over; the GPU's time slices share it
   bool news_ = false;
 };
 

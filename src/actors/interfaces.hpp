@@ -68,6 +68,7 @@ CAF_ADD_ATOM(vgpu, vgpu::daemon, refused_atom, "refused")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, tick_atom, "tick")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, changed_atom, "changed")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, overrun_atom, "overrun")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, overlap_atom, "overlap")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, stop_atom, "stop")
 CAF_END_TYPE_ID_BLOCK(vgpu)
 
@@ -148,6 +149,8 @@ using pool_scheduler_actor = Interface<
     caf::result<void>(doorbell_atom, std::uint32_t),
     // Executor: the session gave its lease back.
     caf::result<void>(idle_atom, LeaseReturn),
+    // Clock: unless the session has given back the lease of this order, others go on beside it.
+    caf::result<void>(overlap_atom, std::uint32_t, std::uint64_t),
     // Clock: by now the session should have given back the lease that it held when this order was made.
     caf::result<void>(overdue_atom, std::uint32_t, std::uint64_t),
     // Daemon: this is the configuration from now on.

@@ -48,7 +48,7 @@ struct LeaseReturn {
 
 /// Of a pool whose policy is fair share.
 struct FairShareTerms {
-  std::chrono::microseconds quantum{5'000};
+  std::chrono::microseconds quantum{10'000};  ///< each change of hands costs 0.2 to 0.4 ms (docs/multitenancy.md)
   std::chrono::microseconds backlog{1'000};
   double floor = 0.05;  ///< 0 to 0.3: part of the GPU's time that a priority gets while higher ones compete with it
   bool operator==(const FairShareTerms&) const = default;
@@ -70,6 +70,9 @@ class LeasePolicy {
   /// The session gave its lease back, the GPU drained.
   virtual void returned(const LeaseReturn& what) = 0;
   virtual void closed(SessionId session) = 0;
+  /// The lease that the session has held since order `number`, or before, should long be over. Others go on beside it;
+  /// it is charged for all of its time when it is returned.
+  virtual void overran(SessionId session, std::uint64_t number) = 0;
   /// What all sessions of this VM were given has changed.
   virtual void changed(const Tenant& tenant) = 0;
   /// The pool's terms have changed; they count from the next lease on.
@@ -85,9 +88,9 @@ class LeasePolicy {
 /// Everybody who wants a lease has one, without limit: the GPU's own time slices share it.
 std::unique_ptr<LeasePolicy> make_concurrent();
 
-/// One lease at a time. Priorities first, but for the floor; within a priority start-time fair queueing of VMs by the
-/// GPU time that they used, in proportion to their weights, and of a VM's sessions alike. A session alone in its pool
-/// has a lease without limit.
+/// One lease at a time, but for those that overrun. Priorities first, but for the floor; within a priority start-time
+/// fair queueing of VMs by the GPU time that they used, in proportion to their weights, and of a VM's sessions alike. A
+/// session alone in its pool has a lease without limit.
 std::unique_ptr<LeasePolicy> make_fair_share(const FairShareTerms& terms);
 
 }  // namespace vgpu::daemon

@@ -9,6 +9,9 @@ namespace {
 
 using Self = pool_scheduler_actor::stateful_pointer<PoolSchedulerState>;
 
+/// A lease that should be over is waited for so long; then others go on beside what does not end.
+constexpr std::chrono::milliseconds kOverlapAfter{50};
+
 /// The session has work: unless it holds a lease, it waits from now on.
 void note_wish(Self self, SessionId id) {
   PoolSchedulerState& state = self->state;
@@ -32,9 +35,9 @@ void carry_out(Self self) {
       found->second.record->waits.note(self->clock().now() - *since);
     self->send(found->second.executor, lease_atom_v, order);
     if (runs && order.quantum.count() == 0) continue;
-    self->delayed_send(self,
-                       found->second.tenant.longest_overrun + (runs ? order.quantum : std::chrono::microseconds(0)),
-                       overdue_atom_v, order.session, order.number);
+    const auto end = runs ? order.quantum : std::chrono::microseconds(0);
+    self->delayed_send(self, end + kOverlapAfter, overlap_atom_v, order.session, order.number);
+    self->delayed_send(self, end + found->second.tenant.longest_overrun, overdue_atom_v, order.session, order.number);
   }
 }
 
@@ -83,6 +86,10 @@ pool_scheduler_actor::behavior_type pool_scheduler(Self self, std::string pool,
                    {{"pool", self->state.pool}, {"session", what.session}, {"busy_ns", what.busy.count()}});
         self->state.policy->returned(what);
         if (what.pending) note_wish(self, what.session);
+        carry_out(self);
+      },
+      [self](overlap_atom, std::uint32_t session, std::uint64_t order) {
+        self->state.policy->overran(session, order);
         carry_out(self);
       },
       [self](overdue_atom, std::uint32_t session, std::uint64_t order) { handle_overdue(self, session, order); },

@@ -1,5 +1,5 @@
 # needs: numba_cuda
-# seconds: 300
+# seconds: 360
 # slots: 3
 # about: numba.cuda.tests.cudapy, files b-c
 import numba_own

@@ -219,7 +219,7 @@ TEST_CASE("Fair share: ringing without giving work is charged, and does not keep
     if (order.session == 2) ++turns;
     policy->returned({order.session, order.number, order.session == 1 ? 0ns : 5ms, true});
   }
-  CHECK(turns > 10'000 / (5'000 / 20 + 2));
+  CHECK(turns > 10'000 / (5ms / 20us + 2));
 }
 
 TEST_CASE("Fair share: a lease that was ended by its session's close goes on to the next") {
@@ -274,4 +274,50 @@ TEST_CASE("Fair share: a changed weight counts from then on") {
   pool.forget_usage();
   pool.run(10 * kSecond);
   CHECK(static_cast<double>(pool.used(2)) / 1e10 == Approx(0.05).epsilon(0.1));
+}
+
+TEST_CASE("Fair share: others go on beside a lease that does not end, and it is charged for all of it") {
+  const auto policy = make_fair_share(kTerms);
+  policy->opened(1, tenant(1));
+  policy->opened(2, tenant(2));
+  policy->runnable(1);
+  policy->runnable(2);
+  CHECK(policy->next_orders() == Orders{{kRun, 1, 1, kTerms.quantum, kTerms.backlog}});
+  policy->overran(1, 0);  // about a lease before this one
+  policy->overran(2, 1);  // about one that it does not have
+  CHECK(policy->next_orders().empty());
+  policy->overran(1, 1);
+  CHECK(policy->next_orders() == Orders{{kRun, 2, 2, 0us, kTerms.backlog}});
+  CHECK(policy->holds(1));
+  CHECK(policy->holds(2));
+  policy->runnable(1);  // its doorbell rings; it can't have a second lease
+  policy->returned({2, 2, 5ms, true});
+  CHECK(policy->next_orders() == Orders{{kRun, 2, 3, 0us, kTerms.backlog}});
+  policy->returned({1, 1, 100ms, false});
+  CHECK_FALSE(policy->holds(1));
+  CHECK(policy->next_orders() == Orders{{kRun, 2, 4, kTerms.quantum, kTerms.backlog}});
+  // The first one rang meanwhile; the other has a hundred milliseconds of its own first.
+  std::chrono::nanoseconds used = 5ms;
+  for (std::uint64_t turn = 4; used < 95ms; ++turn, used += 5ms) {
+    policy->returned({2, turn, 5ms, true});
+    CHECK(policy->next_orders() == Orders{{kRun, 2, turn + 1, kTerms.quantum, kTerms.backlog}});
+  }
+  policy->returned({2, 22, 5ms, true});
+  CHECK(policy->next_orders() == Orders{{kRun, 1, 23, kTerms.quantum, kTerms.backlog}});
+}
+
+TEST_CASE("Fair share: a session that ends while it overruns leaves nothing behind") {
+  const auto policy = make_fair_share(kTerms);
+  policy->opened(1, tenant(1));
+  policy->opened(2, tenant(2));
+  policy->runnable(1);
+  policy->runnable(2);
+  policy->next_orders();
+  policy->overran(1, 1);
+  policy->next_orders();
+  policy->closed(1);
+  CHECK_FALSE(policy->holds(1));
+  policy->returned({1, 1, 5ms, true});
+  policy->returned({2, 2, 5ms, true});
+  CHECK(policy->next_orders() == Orders{{kRun, 2, 3, 0us, 0us}});
 }
