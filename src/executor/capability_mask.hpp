@@ -18,6 +18,8 @@ inline constexpr std::array kNotCarried{
     // The first form of cuStreamWaitValue and its like, and writes of other devices.
     CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_MEM_OPS_V1, CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS_V1,
     CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR_V1, CU_DEVICE_ATTRIBUTE_CAN_FLUSH_REMOTE_WRITES,
+    // Functions that host and device call by one pointer.
+    CU_DEVICE_ATTRIBUTE_UNIFIED_FUNCTION_POINTERS,
     // One launch on several devices.
     CU_DEVICE_ATTRIBUTE_COOPERATIVE_MULTI_DEVICE_LAUNCH,
     // Handles that virtual memory and memory pools export.

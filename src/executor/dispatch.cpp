@@ -150,6 +150,13 @@ CUresult Invocation::violate(vgpu_end_reason reason, std::string_view what) {
   return CUDA_ERROR_UNKNOWN;
 }
 
+CUresult Invocation::refuse() { return refuse(protocol::kCalls[index].name); }
+
+CUresult Invocation::refuse(std::string_view name) {
+  session.count_unsupported(name);
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+
 CUresult Invocation::answer_after(CUstream stream) {
   if (!has_slot()) return CUDA_SUCCESS;
   // The event would become a part of the guest's graph, and the wait would never end.

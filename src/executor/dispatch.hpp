@@ -37,6 +37,10 @@ struct Invocation {
   /// Ends the session because the guest broke the protocol.
   CUresult violate(vgpu_end_reason reason, std::string_view what);
 
+  /// Counts and logs what is not carried, by the name of the CUDA function: this call's own unless said otherwise.
+  CUresult refuse();
+  CUresult refuse(std::string_view name);
+
   /// False: the handle names no stream. 0 is the legacy default stream.
   bool stream(protocol::StreamHandle handle, CUstream& native) noexcept {
     native = handle.value == 0 ? nullptr : session.handles.find<CUstream>(handle);

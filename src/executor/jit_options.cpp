@@ -53,7 +53,7 @@ CUresult JitOptions::read(Invocation& in, u32 count, std::span<const std::byte> 
     JitOption option;
     std::memcpy(&option, from.data() + i * sizeof option, sizeof option);
     if (option.zero != 0) return in.violate(VGPU_END_BAD_REQUEST, "a reserved field is not 0");
-    if (!is_number(option.option)) return CUDA_ERROR_NOT_SUPPORTED;
+    if (!is_number(option.option)) return in.refuse();
     if (option.option == CU_JIT_WALL_TIME) wall_time_option_ = options_.size();
     add(static_cast<CUjit_option>(option.option), reinterpret_cast<void*>(option.value));
   }

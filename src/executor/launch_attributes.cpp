@@ -36,10 +36,7 @@ CUresult LaunchAttributes::read(Invocation& in, u32 count, std::string_view call
     LaunchAttribute attribute;
     std::memcpy(&attribute, in.tail.data() + i * sizeof attribute, sizeof attribute);
     if (attribute.zero != 0) return in.violate(VGPU_END_BAD_REQUEST, "a reserved field is not 0");
-    if (!is_carried_attribute(attribute.id)) {
-      in.session.count_unsupported(call);
-      return CUDA_ERROR_NOT_SUPPORTED;
-    }
+    if (!is_carried_attribute(attribute.id)) return in.refuse(call);
     std::memcpy(&attributes_[i], &attribute, sizeof attribute);
   }
   count_ = count;

@@ -185,11 +185,11 @@ CUresult NodeParameters::read_allocation(Invocation& in) {
   to.poolProps.maxSize = node.max_bytes;
   to.poolProps.usage = static_cast<unsigned short>(node.usage);
   // What other processes could take is never shared with them.
-  if (node.handle_types != CU_MEM_HANDLE_TYPE_NONE) return CUDA_ERROR_NOT_SUPPORTED;
+  if (node.handle_types != CU_MEM_HANDLE_TYPE_NONE) return in.refuse("cuGraphAddMemAllocNode");
   to.poolProps.handleTypes = CU_MEM_HANDLE_TYPE_NONE;
   const auto location = [&](u32 type, i32 id, CUmemLocation& out) {
     CUdevice device = 0;
-    if (type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_NOT_SUPPORTED;
+    if (type != CU_MEM_LOCATION_TYPE_DEVICE) return in.refuse("cuGraphAddMemAllocNode");
     if (!in.session.device(id, device)) return CUDA_ERROR_INVALID_DEVICE;
     out.type = CU_MEM_LOCATION_TYPE_DEVICE;
     out.id = device;
@@ -273,7 +273,7 @@ CUresult NodeParameters::read(Invocation& in, u32 type, std::span<const std::byt
     case CU_GRAPH_NODE_TYPE_CONDITIONAL:
       return read_conditional(in);
     default:
-      return CUDA_ERROR_NOT_SUPPORTED;
+      return in.refuse();
   }
 }
 

@@ -111,7 +111,7 @@ CUresult write_side(Invocation& in, CUmemorytype type, const void* host, CUdevic
         return CUDA_SUCCESS;
       }
       // Memory of this process is nothing that the guest could name.
-      if (type == CU_MEMORYTYPE_HOST) return CUDA_ERROR_NOT_SUPPORTED;
+      if (type == CU_MEMORYTYPE_HOST) return in.refuse("cuGraphMemcpyNodeGetParams");
       [[fallthrough]];
     case CU_MEMORYTYPE_DEVICE:
       side.memory = CU_MEMORYTYPE_DEVICE;
@@ -122,7 +122,7 @@ CUresult write_side(Invocation& in, CUmemorytype type, const void* host, CUdevic
       side.address = in.session.handles.handle_of<Kind::array>(array).value;
       return CUDA_SUCCESS;
   }
-  return CUDA_ERROR_NOT_SUPPORTED;
+  return in.refuse("cuGraphMemcpyNodeGetParams");
 }
 
 CUresult write_copy(Invocation& in, const CUDA_MEMCPY_NODE_PARAMS& from, const CopyFunctions& functions, Bytes& out) {
@@ -173,7 +173,7 @@ CUresult write_parameters(Invocation& in, GraphNodeHandle node, const CUgraphNod
       return CUDA_SUCCESS;
     }
     case CU_GRAPH_NODE_TYPE_HOST:
-      if (from.host.fn != &run_graph_host_call) return CUDA_ERROR_NOT_SUPPORTED;
+      if (from.host.fn != &run_graph_host_call) return in.refuse("cuGraphHostNodeGetParams");
       append(out, HostNode{static_cast<const GraphHostCall*>(from.host.userData)->id});
       return CUDA_SUCCESS;
     case CU_GRAPH_NODE_TYPE_GRAPH:
@@ -197,7 +197,7 @@ CUresult write_parameters(Invocation& in, GraphNodeHandle node, const CUgraphNod
       append(out, MemoryOperationsNode{context(from.memOp.ctx), from.memOp.flags, from.memOp.count});
       for (unsigned i = 0; i < from.memOp.count; ++i) {
         MemoryOperation operation;
-        if (!convert(from.memOp.paramArray[i], operation)) return CUDA_ERROR_NOT_SUPPORTED;
+        if (!convert(from.memOp.paramArray[i], operation)) return in.refuse("cuGraphBatchMemOpNodeGetParams");
         append(out, operation);
       }
       return CUDA_SUCCESS;
@@ -208,7 +208,7 @@ CUresult write_parameters(Invocation& in, GraphNodeHandle node, const CUgraphNod
       return CUDA_SUCCESS;
     }
     default:
-      return CUDA_ERROR_NOT_SUPPORTED;
+      return in.refuse("cuGraphNodeGetType");
   }
 }
 
@@ -267,7 +267,7 @@ CUresult read_node(Invocation& in, CUgraphNode node, CUgraphNodeParams& to, Copy
       return result;
     }
     default:
-      return CUDA_ERROR_NOT_SUPPORTED;
+      return in.refuse("cuGraphNodeGetType");
   }
 }
 

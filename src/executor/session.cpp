@@ -109,6 +109,7 @@ void Session::note_fault(CUresult result, std::string_view call) {
 
 void Session::count_unsupported(std::string_view name) {
   const std::optional<unsigned> index = cuda_name_index(name);
+  const std::lock_guard lock(unsupported_mutex_);
   if (index && *index < SessionStats::kMaxNames) {
     bump(stats.unsupported_by_name[*index]);
     if (named_unsupported_[*index]) return;

@@ -107,7 +107,7 @@ class Session {
   /// Waits for all work of the current context, whose index this is; beside a capture, which the driver's own
   /// cuCtxSynchronize would break, for that of the streams outside of it. Any thread.
   CUresult synchronize(protocol::u32 context);
-  /// Counts a function that is not carried, and logs it once. Reader thread.
+  /// Counts a function that is not carried, and logs it once. Any thread.
   void count_unsupported(std::string_view name);
 
   /// The driver's device for the guest's ordinal. False: there is none.
@@ -125,6 +125,7 @@ class Session {
   std::atomic<bool> ending_{false};  ///< somebody is about it
   std::atomic<bool> ended_{false};
   std::atomic<bool> faulted_{false};
+  std::mutex unsupported_mutex_;
   std::vector<bool> named_unsupported_;
   bool named_unknown_ = false;
   std::mutex staging_mutex_;

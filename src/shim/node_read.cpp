@@ -7,6 +7,7 @@
 #include "shim/callable.hpp"
 #include "shim/host_function.hpp"
 #include "shim/node_parameters.hpp"
+#include "shim/refuse_as.hpp"
 
 namespace vgpu::shim {
 namespace {
@@ -126,7 +127,7 @@ CUresult NodeMemory::read(CUgraphNodeType type, std::span<const std::byte> from,
     case CU_GRAPH_NODE_TYPE_HOST: {
       const auto function = find_host_function(in.take<HostNode>().id);
       const auto* given = function ? std::any_cast<CUDA_HOST_NODE_PARAMS>(&function->given) : nullptr;
-      if (!given) return CUDA_ERROR_NOT_SUPPORTED;  // a part of a captured copy, which is no function of the program's
+      if (!given) return refuse_as("cuGraphHostNodeGetParams", "the parameters of a part of a captured copy");
       to.host = {given->fn, given->userData};
       break;
     }

@@ -73,7 +73,7 @@ VGPU_HANDLER(cuDevicePrimaryCtxRetain) {
   CUdevice device = 0;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
   if (!in.session.contexts.accepts(request.context)) return CUDA_ERROR_INVALID_HANDLE;
-  if ((request.flags & kWritesFiles) != 0) return CUDA_ERROR_NOT_SUPPORTED;
+  if ((request.flags & kWritesFiles) != 0) return in.refuse();
   unsigned flags = 0;
   int active = 0;
   const CUresult known = in.cuda.cuDevicePrimaryCtxGetState(device, &flags, &active);
@@ -122,7 +122,7 @@ VGPU_HANDLER(cuCtxCreate) {
   CUdevice device = 0;
   if (!in.session.device(request.device, device)) return CUDA_ERROR_INVALID_DEVICE;
   if (!in.session.contexts.vacant(request.context)) return CUDA_ERROR_INVALID_HANDLE;
-  if ((request.flags & kWritesFiles) != 0) return CUDA_ERROR_NOT_SUPPORTED;
+  if ((request.flags & kWritesFiles) != 0) return in.refuse();
   auto charge = reserve_context(in);
   if (!charge) return CUDA_ERROR_OUT_OF_MEMORY;
   CUcontext context = nullptr;

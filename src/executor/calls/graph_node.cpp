@@ -39,18 +39,15 @@ std::byte* answer_room(Invocation& in, Offset answer) {
   return room;
 }
 
-CUresult write_answer(const std::vector<std::byte>& bytes, std::byte* room, u64& length) {
-  if (bytes.size() > kMaxNodeBytes) return CUDA_ERROR_NOT_SUPPORTED;
+CUresult write_answer(Invocation& in, const std::vector<std::byte>& bytes, std::byte* room, u64& length) {
+  if (bytes.size() > kMaxNodeBytes) return in.refuse("cuGraphKernelNodeGetParams_v2");
   if (!bytes.empty()) std::memcpy(room, bytes.data(), bytes.size());
   length = bytes.size();
   return CUDA_SUCCESS;
 }
 
 /// A copy that can't become one of another form: a graph's topology is what it is.
-CUresult refuse_form(Invocation& in) {
-  in.session.count_unsupported("cuGraphMemcpyNodeSetParams");
-  return CUDA_ERROR_NOT_SUPPORTED;
-}
+CUresult refuse_form(Invocation& in) { return in.refuse("cuGraphMemcpyNodeSetParams"); }
 
 /// Calls f(parameters) with what the driver gets for them: themselves, or a child graph for a copy of pageable memory.
 template <typename F>
@@ -104,7 +101,7 @@ VGPU_HANDLER(cuGraphAddNode) {
   if (room == nullptr) return CUDA_SUCCESS;
   std::vector<std::byte> bytes;
   result = write_parameters(in, reply.node, parameters.native(), parameters.functions(), bytes);
-  return result == CUDA_SUCCESS ? write_answer(bytes, room, reply.answer_bytes) : result;
+  return result == CUDA_SUCCESS ? write_answer(in, bytes, room, reply.answer_bytes) : result;
 }
 
 VGPU_HANDLER(cuGraphNodeSetParams) {
@@ -158,7 +155,7 @@ VGPU_HANDLER(vgpuGraphNodeGetParams) {
   if (static_cast<u32>(parameters.type) != request.type) return CUDA_ERROR_INVALID_VALUE;
   std::vector<std::byte> bytes;
   result = write_parameters(in, request.node, parameters, functions, bytes);
-  return result == CUDA_SUCCESS ? write_answer(bytes, room, reply.answer_bytes) : result;
+  return result == CUDA_SUCCESS ? write_answer(in, bytes, room, reply.answer_bytes) : result;
 }
 
 VGPU_HANDLER(cuGraphKernelNodeSetAttribute) {
@@ -172,7 +169,8 @@ VGPU_HANDLER(cuGraphKernelNodeSetAttribute) {
 
 VGPU_HANDLER(cuGraphKernelNodeGetAttribute) {
   const auto node = in.session.handles.find<CUgraphNode>(request.node);
-  if (node == nullptr || !is_carried_attribute(request.id)) return CUDA_ERROR_INVALID_VALUE;
+  if (node == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (!is_carried_attribute(request.id)) return in.refuse();
   CUlaunchAttributeValue value{};
   const CUresult result =
       in.cuda.cuGraphKernelNodeGetAttribute(node, static_cast<CUlaunchAttributeID>(request.id), &value);

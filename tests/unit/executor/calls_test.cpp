@@ -273,6 +273,7 @@ TEST_CASE("options that point somewhere never reach the driver") {
     CHECK(guest.call<call::cuModuleLoadData>(load, nullptr, std::as_bytes(std::span(&jit, 1))) ==
           CUDA_ERROR_NOT_SUPPORTED);
   }
+  CHECK(guest.unsupported("cuModuleLoadData") == 5);
   CHECK(cuda.calls("cuModuleLoadDataEx") == 0);
   const JitOption jit{CU_JIT_MAX_REGISTERS, 0, 32};
   CHECK(guest.call<call::cuModuleLoadData>(load, nullptr, std::as_bytes(std::span(&jit, 1))) == CUDA_SUCCESS);

@@ -199,6 +199,7 @@ TEST_CASE("graph nodes: handles that name nothing are errors, and nothing is mad
   CHECK(world.add(CU_GRAPH_NODE_TYPE_CONDITIONAL, tail_of(ConditionalNode{1234, {0}, 0, 1}), 0) ==
         CUDA_ERROR_INVALID_VALUE);
   CHECK(world.add(CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT, {}, 0) == CUDA_ERROR_NOT_SUPPORTED);
+  CHECK(world.guest.unsupported("cuGraphAddNode") == 1);
   CHECK(seen.added == 0);
   CHECK(world.guest.state() != VGPU_STATE_ENDED);
 }
@@ -315,6 +316,9 @@ TEST_CASE("graph nodes: executable graphs' nodes change, attributes are checked,
   attribute.id = CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE;
   CHECK(world.guest.call<call::cuGraphKernelNodeSetAttribute>({node}, nullptr, tail_of(attribute)) ==
         CUDA_ERROR_NOT_SUPPORTED);
+  CHECK(world.guest.call<call::cuGraphKernelNodeGetAttribute>({node, attribute.id, 0}) == CUDA_ERROR_NOT_SUPPORTED);
+  CHECK(world.guest.unsupported("cuGraphKernelNodeSetAttribute") == 1);
+  CHECK(world.guest.unsupported("cuGraphKernelNodeGetAttribute") == 1);
   CHECK(world.guest.call<call::cuGraphNodeSetEnabled>({world.exec, node, 1, 0}) == CUDA_SUCCESS);
   CHECK(seen.enabled == 1);
   CHECK(world.guest.call<call::cuGraphNodeSetEnabled>({GraphExecHandle::make(5, 0), node, 1, 0}) ==

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/cuda_names.hpp"
 #include "executor/commands.hpp"
 #include "executor/ring_loop.hpp"
 #include "executor/session.hpp"
@@ -160,6 +161,11 @@ class Guest {
     return stream;
   }
   /// Everything published so far has been read.
+  /// How often a function was refused because it is not carried.
+  u64 unsupported(std::string_view name) const {
+    const auto index = cuda_name_index(name);
+    return index ? stats->unsupported_by_name[*index].load() : 0;
+  }
   void settle() { call<call::vgpuBye>({0}, nullptr, {}, 1023); }
 
   u32 state() const { return shared(control->state).load(std::memory_order_acquire); }
