@@ -113,7 +113,7 @@ class Guest {
     header.ticket = slot == VGPU_NO_SLOT ? 0 : ++ticket_;
     header.context = context;
     header.tail_bytes = static_cast<u32>(tail.size());
-    if (writer.publish(header, place + sizeof(vgpu_record), request_bytes)) send(ExecutorCommand::Type::run);
+    if (writer.publish(header, place + sizeof(vgpu_record), request_bytes) && rings) send(ExecutorCommand::Type::run);
   }
   std::byte* reserve(u32 bytes) {
     for (;;) {
@@ -160,12 +160,12 @@ class Guest {
     publish<call::cuStreamCreateWithPriority>({stream, 0, 0});
     return stream;
   }
-  /// Everything published so far has been read.
   /// How often a function was refused because it is not carried.
   u64 unsupported(std::string_view name) const {
     const auto index = cuda_name_index(name);
     return index ? stats->unsupported_by_name[*index].load() : 0;
   }
+  /// Everything published so far has been read.
   void settle() { call<call::vgpuBye>({0}, nullptr, {}, 1023); }
 
   u32 state() const { return shared(control->state).load(std::memory_order_acquire); }
@@ -203,6 +203,7 @@ class Guest {
 
  public:
   u64 backlog_microseconds = 0;  ///< of each lease
+  bool rings = true;             ///< the daemon hears its doorbell, and gives it a lease
   int daemon_fd = -1;
   executor::Region region;
   std::unique_ptr<SessionStats> stats;

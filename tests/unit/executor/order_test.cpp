@@ -329,7 +329,8 @@ TEST_CASE("a lease is given up when the daemon says so, whatever lies in the rin
   while (guest.event(50ms)) {
   }
   guest.send(ExecutorCommand::Type::yield);
-  std::this_thread::sleep_for(10ms);
+  std::this_thread::sleep_for(30ms);
+  guest.rings = false;
   guest.publish<call::vgpuBye>({0}, 0);
   const u32 ticket = guest.ticket();
   cuda.release(native);
