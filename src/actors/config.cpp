@@ -51,7 +51,7 @@ class Reader {
 
   Config read(const toml::table& root) {
     TableReader top(mistakes_, root, "the top level",
-                    {"gpu", "daemon", "qemu", "pool", "vm", "unregistered", "executor", "software_gpu"});
+                    {"gpu", "daemon", "qemu", "pool", "vm", "unregistered", "quarantine", "executor", "software_gpu"});
     if (overrides_.gpu) {
       gpu_override_ = parse_gpu(*overrides_.gpu);
       if (!gpu_override_) mistakes_.add_plain("--gpu " + *overrides_.gpu + ": " + gpu_help());
@@ -61,6 +61,8 @@ class Reader {
     read_qemu(table_of(mistakes_, root, "qemu"));
     read_pools(mistakes_, root, gpu, gpu_override_, config_);
     read_vms(mistakes_, root, config_);
+    if (const toml::table* table = table_of(mistakes_, root, "quarantine"))
+      config_.quarantine = read_quarantine(mistakes_, *table);
     read_executor(table_of(mistakes_, root, "executor"));
     if (const toml::table* table = table_of(mistakes_, root, "software_gpu"))
       config_.software_gpu = read_software_gpu(mistakes_, *table);

@@ -12,6 +12,7 @@
 
 #include "actors/lease_policy.hpp"
 #include "actors/limits.hpp"
+#include "actors/quarantine.hpp"
 #include "common/log.hpp"
 #include "protocol/device.h"
 
@@ -109,6 +110,7 @@ struct Config {
   std::string unregistered_pool;
   Tenant unregistered;         ///< of each VM that is not listed
   Limits unregistered_limits;  ///< of each VM that is not registered
+  QuarantineTerms quarantine;
   std::uint32_t spin_microseconds = 50;
   std::optional<std::uint64_t> context_memory;  ///< bytes that a context takes; nothing: what is known of the driver
   std::filesystem::path executor;               ///< empty: beside vgpud

@@ -19,6 +19,8 @@ void read_pools(MistakeList& mistakes, const toml::table& root, const GpuChoice&
 void read_vms(MistakeList& mistakes, const toml::table& root, Config& config);
 /// The keys sandbox, sandbox_ids and host_memory of [executor].
 SandboxConfig read_sandbox(TableReader& reader);
+/// [quarantine].
+QuarantineTerms read_quarantine(MistakeList& mistakes, const toml::table& table);
 /// [software_gpu].
 SoftwareGpuConfig read_software_gpu(MistakeList& mistakes, const toml::table& table);
 

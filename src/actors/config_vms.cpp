@@ -10,6 +10,7 @@ namespace {
 constexpr std::uint64_t kHighestMemory = std::uint64_t{1} << 40;
 constexpr std::uint32_t kHighestWeight = 1000;
 constexpr std::uint32_t kMostSeconds = 86'400;
+constexpr std::uint32_t kMostFaults = 10'000;
 
 void read_ivshmem(TableReader& reader, const Config& config, VmConfig& vm) {
   if (const auto socket = read_socket(reader, "ivshmem_socket")) {
@@ -107,6 +108,15 @@ void read_vm(MistakeList& mistakes, const toml::table& table, Config& config) {
 }
 
 }  // namespace
+
+QuarantineTerms read_quarantine(MistakeList& mistakes, const toml::table& table) {
+  TableReader reader(mistakes, table, "[quarantine]", {"faults", "window_seconds"});
+  QuarantineTerms terms;
+  terms.faults = reader.number("faults", 0, kMostFaults).value_or(terms.faults);
+  if (const auto seconds = reader.number("window_seconds", 1, kMostSeconds))
+    terms.window = std::chrono::seconds(*seconds);
+  return terms;
+}
 
 void read_vms(MistakeList& mistakes, const toml::table& root, Config& config) {
   for (const toml::table* table : tables_of(mistakes, root, "vm")) read_vm(mistakes, *table, config);

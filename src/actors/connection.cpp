@@ -31,6 +31,16 @@ bool is_fault(vgpu_end_reason reason) noexcept {
 }
 
 void count_fault(const ConnectionState& state, vgpu_end_reason reason) {
+  const Context& context = *state.context;
+  std::string error;
+  if (context.quarantine->fault(state.identity.vm, reason, context.config()->quarantine,
+                                std::chrono::system_clock::now(), error)) {
+    log::error("a VM is quarantined: it gets no session until that is lifted",
+               {{"vm", state.identity.vm}, {"last_fault", protocol::end_reason_text(reason)}});
+    if (!error.empty())
+      log::error("the quarantine ends with this daemon: it can't be kept",
+                 {{"vm", state.identity.vm}, {"reason", error}});
+  }
   caf::anon_send(state.context->metrics, fault_atom_v, state.identity.vm, state.identity.pool,
                  static_cast<std::uint32_t>(reason));
 }
@@ -104,6 +114,7 @@ void open_session(Self self, const protocol::Hello& hello) {
   ConnectionState& state = self->state;
   const Context& context = *state.context;
   const ConfigPtr config = context.config();
+  if (context.quarantine->holds(state.identity.vm)) return end_session(self, ending_of(ErrorCode::quarantined));
   if (state.identity.registered) {
     state.identity.pool = context.membership.enter(state.identity.vm, state.identity.pool);
     state.is_member = true;

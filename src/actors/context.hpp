@@ -12,6 +12,7 @@
 #include "actors/interfaces.hpp"
 #include "actors/pool_membership.hpp"
 #include "actors/ports.hpp"
+#include "actors/quarantine.hpp"
 #include "actors/vm_accounts.hpp"
 
 namespace vgpu::daemon {
@@ -45,6 +46,7 @@ struct Context {
   std::unique_ptr<ImageFolders> images;  ///< null: none are kept
   mutable PoolMembership membership;
   mutable VmAccounts accounts;
+  std::shared_ptr<Quarantine> quarantine = std::make_shared<Quarantine>();
   mutable std::atomic<std::uint32_t> sessions{0};  ///< the number of the last session
 
  private:

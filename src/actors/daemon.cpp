@@ -172,7 +172,9 @@ class Daemon {
       accounting_ = Accounting::open(config_.state / "accounting", std::chrono::system_clock::now(), error);
       if (accounting_ == nullptr) return false;
     }
-    store_ = std::make_shared<MetricsStore>();
+    context_->quarantine = Quarantine::open(config_.state.empty() ? "" : config_.state / "quarantine", error);
+    if (context_->quarantine == nullptr) return false;
+    store_ = std::make_shared<MetricsStore>(context_->quarantine);
     for (const PoolConfig& pool : config_.pools) store_->declare(0, pool.name);
     for (const VmConfig& vm : config_.vms) store_->declare(vm.id, vm.pool);
     for (const sandbox::Finding& finding : sandbox_->findings())
@@ -221,6 +223,7 @@ class Daemon {
 
   void log_start() {
     log_sandbox();
+    for (const std::uint32_t vm : context_->quarantine->all()) log::warn("VM is quarantined", {{"vm", vm}});
     for (const auto& [name, pool] : context_->pools) {
       const GpuChoice& gpu = config_.pool(name)->gpu;
       const bool chosen_software = pool.driver.software && gpu.kind == GpuChoice::Kind::automatic;
@@ -262,6 +265,7 @@ class Daemon {
       return;
     }
     context_->set_config(wanted);
+    context_->quarantine->refresh();
     log::setup(wanted.log_level);
     for (const VmConfig& vm : wanted.vms) store_->declare(vm.id, vm.pool);
     for (const auto& [name, pool] : context_->pools) caf::anon_send(pool.scheduler, changed_atom_v, context_->config());

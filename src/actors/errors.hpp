@@ -23,6 +23,7 @@ enum class ErrorCode : std::uint8_t {
   vm_memory,         ///< the VM's memory or descriptors are not what they must be
   too_many,          ///< the daemon serves as many connections as it can
   vm_sessions,       ///< the VM has as many sessions as it may
+  quarantined,       ///< the VM's sessions had too many faults
   no_memory,         ///< region, counters or doorbell could not be made
   executor_start,    ///< the process could not be started
   executor_refused,  ///< the process started and found no GPU
@@ -77,6 +78,9 @@ inline constexpr std::array<ErrorInfo, static_cast<std::size_t>(ErrorCode::count
     {ErrorCode::vm_sessions, VGPU_END_LIMIT, kCudaErrorSystemNotReady,
      "this VM has as many sessions as it may have at once (sessions in its [[vm]] or in [unregistered], 1024 at most); "
      "end one of its processes, or raise the number"},
+    {ErrorCode::quarantined, VGPU_END_LIMIT, kCudaErrorNotPermitted,
+     "this VM is quarantined: its sessions ended by faults again and again; the host's operator lifts that by removing "
+     "the VM's file in quarantine/ of the state folder and reloading vgpud"},
     {ErrorCode::no_memory, VGPU_END_LIMIT, kCudaErrorOutOfMemory,
      "the host has no memory or descriptors for another session"},
     {ErrorCode::executor_start, VGPU_END_EXECUTOR_START, kCudaErrorSystemNotReady,

@@ -204,6 +204,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
   Family waits("vgpu_lease_wait_seconds", "How long sessions with work waited for a lease.", MetricType::Histogram);
   Family faults("vgpu_faults_total", "Sessions that ended by a fault, and CUDA errors that lasted.",
                 MetricType::Counter);
+  Family quarantined("vgpu_vm_quarantined", "1 while the VM gets no session because of its faults.", MetricType::Gauge);
   Family refused("vgpu_connections_refused_total", "Connections that got no session.", MetricType::Counter);
   Family unsupported("vgpu_unsupported_calls_total", "CUDA calls that are not carried and returned an error.",
                      MetricType::Counter);
@@ -237,6 +238,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
     sessions.add(labels, now[key].first);
     memory.add(labels, now[key].second);
     delayed.add(labels, sum.delayed);
+    if (quarantine_ != nullptr) quarantined.add(labels, std::uint64_t{quarantine_->holds(key.first) ? 1u : 0u});
     const auto add_limited = [&](const char* limit, std::uint64_t value) {
       std::vector<ClientMetric::Label> with_limit = labels;
       with_limit.push_back({"limit", limit});
@@ -272,7 +274,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
 
   std::vector<MetricFamily> families;
   for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &gpu, &byte_seconds,
-                         &waits, &limited, &delayed, &faults, &refused, &unsupported, &sandbox, &build})
+                         &waits, &limited, &delayed, &faults, &quarantined, &refused, &unsupported, &sandbox, &build})
     families.push_back(family->take());
   return families;
 }

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "actors/quarantine.hpp"
 #include "actors/session_memory.hpp"
 #include "actors/vm_accounts.hpp"
 #include "actors/wait_histogram.hpp"
@@ -53,6 +54,9 @@ struct Totals {
 /// thread.
 class MetricsStore final : public prometheus::Collectable {
  public:
+  /// `quarantine`: whose state is shown; null: none.
+  explicit MetricsStore(std::shared_ptr<const Quarantine> quarantine = nullptr) : quarantine_(std::move(quarantine)) {}
+
   /// Makes the series of a VM in a pool appear, with 0.
   void declare(std::uint32_t vm, const std::string& pool);
 
@@ -102,6 +106,7 @@ class MetricsStore final : public prometheus::Collectable {
   /// Of sessions that are over and those that live. Under the lock.
   std::map<Key, Totals> totals() const;
 
+  const std::shared_ptr<const Quarantine> quarantine_;
   mutable std::mutex mutex_;
   std::map<Key, Totals> ended_;
   std::map<std::string, PoolTotals> pools_;
