@@ -14,8 +14,10 @@ state = "{state}"
 name = "A"
 [[vm]]
 id = 1
+pool = "A"
 [[vm]]
 id = 2
+pool = "A"
 [quarantine]
 faults = 2
 """
