@@ -37,6 +37,9 @@ class SharingTest(DaemonTest):
             for guest in guests:
                 self.assertEqual(guest.answer(), "ok saturating")
             yield guests
+            # All at once: who ends while the others go on waits for its turns.
+            for guest in guests:
+                guest.process.stdin.close()
             for guest in guests:
                 self.assertEqual(guest.finish(), 0)
 
@@ -86,6 +89,27 @@ class Shares(SharingTest):
             with self.saturating(1):
                 self.assertGreater(self.shares([1, 2], 2)[1], 0.999)
             self.assertEqual(idle.ask("work")[:2], "ok")
+
+
+@competition
+class Hundred(SharingTest):
+    """A quantum of 2 ms: with 10 ms each would have ten turns in ten seconds, which is too coarse to look at."""
+
+    WEIGHTS = {100 + i: (50, 100, 200, 400)[i % 4] for i in range(100)}
+    CONFIG = POOLS + "quantum_microseconds = 2000\n" + "".join(vm(n, weight=weight) for n, weight in WEIGHTS.items())
+
+    def test_a_hundred(self):
+        with self.saturating(*self.WEIGHTS):
+            total = sum(self.WEIGHTS.values())
+            seen = []
+            for _ in range(3):
+                shares = self.shares(self.WEIGHTS, 10)
+                errors = {number: shares[number] - weight / total for number, weight in self.WEIGHTS.items()}
+                # What some had too much, together: others had too little by as much.
+                seen.append(sum(map(abs, errors.values())) / 2)
+                if seen[-1] <= 0.03 and max(map(abs, errors.values())) <= 0.003:
+                    return
+        self.fail(f"of the GPU's time so much went to others than it should: {seen}")
 
 
 @competition
