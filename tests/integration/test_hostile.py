@@ -11,6 +11,7 @@ STEP = 7 if SANITIZER else 1
 
 class Hostile(DaemonTest):
     LOG_LEVEL = "info"
+    CONFIG = "[quarantine]\nfaults = 0\n"
 
     @classmethod
     def setUpClass(cls):

@@ -28,7 +28,7 @@ class Host:
         self.kind = kind
         self.qemu = qemu_for(kind)
         self.folder = Path(tempfile.mkdtemp(prefix="vgpu-vm-test-"))
-        self.config = f'[qemu]\nsocket = "{self.folder}/qemu.sock"\n'
+        self.config = f'[qemu]\nsocket = "{self.folder}/qemu.sock"\n[quarantine]\nfaults = 0\n'
         self.config += "".join(f'[[pool]]\nname = "{pool}"\n' for pool in sorted(set(POOLS.values())))
         for vm, pool in POOLS.items():
             self.config += f'[[vm]]\nid = {vm}\npool = "{pool}"\n'

@@ -170,7 +170,7 @@ VGPU_HANDLER(cuGraphKernelNodeSetAttribute) {
 VGPU_HANDLER(cuGraphKernelNodeGetAttribute) {
   const auto node = in.session.handles.find<CUgraphNode>(request.node);
   if (node == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  if (!is_carried_attribute(request.id)) return in.refuse();
+  if (!is_carried_attribute(request.id)) return in.refuse("cuGraphKernelNodeGetAttribute");
   CUlaunchAttributeValue value{};
   const CUresult result =
       in.cuda.cuGraphKernelNodeGetAttribute(node, static_cast<CUlaunchAttributeID>(request.id), &value);
