@@ -315,9 +315,10 @@ TEST_CASE("the lease is kept until the GPU is drained") {
   CHECK(idle->type == ExecutorEvent::Type::idle);
 }
 
-TEST_CASE("a lease is given up when the daemon says so, whatever lies in the ring") {
-  FakeCuda cuda;
-  Guest guest(cuda);
+namespace {
+
+/// A lease that can't end before the stream that comes back is released.
+CUstream hold_lease(FakeCuda& cuda, Guest& guest) {
   guest.make_context();
   while (guest.event(100ms)) {
   }
@@ -328,6 +329,15 @@ TEST_CASE("a lease is given up when the daemon says so, whatever lies in the rin
   // Leases that ended before the stream was busy; this one can't.
   while (guest.event(50ms)) {
   }
+  return native;
+}
+
+}  // namespace
+
+TEST_CASE("a lease is given up when the daemon says so, whatever lies in the ring") {
+  FakeCuda cuda;
+  Guest guest(cuda);
+  const CUstream native = hold_lease(cuda, guest);
   guest.send(ExecutorCommand::Type::yield);
   std::this_thread::sleep_for(30ms);
   guest.rings = false;
@@ -345,15 +355,7 @@ TEST_CASE("a lease is given up when the daemon says so, whatever lies in the rin
 TEST_CASE("what a lease can't be drained for may be in the ring: it is read when the drain takes long") {
   FakeCuda cuda;
   Guest guest(cuda);
-  guest.make_context();
-  while (guest.event(100ms)) {
-  }
-  guest.send(ExecutorCommand::Type::run);
-  const u64 device = guest.allocate(4096);
-  const auto stream = guest.make_stream(1);
-  const CUstream native = busy_stream(cuda, guest, stream, device);
-  while (guest.event(50ms)) {
-  }
+  const CUstream native = hold_lease(cuda, guest);
   guest.send(ExecutorCommand::Type::yield);
   guest.publish<call::vgpuBye>({0}, 0);
   CHECK(guest.wait(0, guest.ticket()));
