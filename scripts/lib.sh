@@ -39,7 +39,8 @@ install_missing() {
     return
   }
   local installed
-  installed=$(dpkg-query -W -f '${Package} ${Status}\n' "$@" 2>/dev/null | sed -n 's/ install ok installed$//p')
+  # dpkg-query fails where it has never heard of one of them.
+  installed=$({ dpkg-query -W -f '${Package} ${Status}\n' "$@" 2>/dev/null || true; } | sed -n 's/ install ok installed$//p')
   for package in "$@"; do
     grep -qxF "$package" <<<"$installed" || missing+=("$package")
   done
