@@ -4,6 +4,8 @@
 #include <limits>
 
 #include "actors/build_info.hpp"
+#include "actors/gpu_metrics.hpp"
+#include "actors/metric_family.hpp"
 #include "common/cuda_names.hpp"
 #include "protocol/catalogue.hpp"
 #include "protocol/end_reason.hpp"
@@ -20,44 +22,6 @@ using protocol::SessionStats;
 /// VM ids come from users who may choose them freely; beyond so many series they share one.
 constexpr std::size_t kMostSeries = 4096;
 constexpr std::uint32_t kOtherVms = protocol::kNoVm;
-
-class Family {
- public:
-  Family(const char* name, const char* help, MetricType type) {
-    family_.name = name;
-    family_.help = help;
-    family_.type = type;
-  }
-  void add(std::vector<ClientMetric::Label> labels, std::uint64_t value) {
-    add(std::move(labels), static_cast<double>(value));
-  }
-  void add(std::vector<ClientMetric::Label> labels, double value) {
-    ClientMetric metric;
-    metric.label = std::move(labels);
-    if (family_.type == MetricType::Counter)
-      metric.counter.value = value;
-    else
-      metric.gauge.value = value;
-    family_.metric.push_back(std::move(metric));
-  }
-  void add(std::vector<ClientMetric::Label> labels, const WaitCounts& waits) {
-    ClientMetric metric;
-    metric.label = std::move(labels);
-    metric.histogram.sample_count = waits.count();
-    metric.histogram.sample_sum = static_cast<double>(waits.nanoseconds) / 1e9;
-    std::uint64_t below = 0;
-    for (std::size_t i = 0; i < waits.buckets.size(); ++i) {
-      below += waits.buckets[i];
-      metric.histogram.bucket.push_back(
-          {below, i < kWaitBounds.size() ? kWaitBounds[i] : std::numeric_limits<double>::infinity()});
-    }
-    family_.metric.push_back(std::move(metric));
-  }
-  MetricFamily take() { return std::move(family_); }
-
- private:
-  MetricFamily family_;
-};
 
 std::string vm_text(std::uint32_t vm) { return vm == kOtherVms ? "other" : std::to_string(vm); }
 
@@ -104,6 +68,11 @@ void MetricsStore::declare(std::uint32_t vm, const std::string& pool) {
   const std::lock_guard lock(mutex_);
   ended_.try_emplace(key_of(vm, pool));
   pools_.try_emplace(pool);
+}
+
+void MetricsStore::pool_gpu(const std::string& pool, const std::string& uuid) {
+  const std::lock_guard lock(mutex_);
+  pool_gpus_.emplace(pool, uuid);
 }
 
 void MetricsStore::sandbox_part(const std::string& part, bool in_force) {
@@ -276,6 +245,8 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
   for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &gpu, &byte_seconds,
                          &waits, &limited, &delayed, &faults, &quarantined, &refused, &unsupported, &sandbox, &build})
     families.push_back(family->take());
+  if (gpus_ != nullptr)
+    for (MetricFamily& family : gpu_metrics(gpus_->states(), pool_gpus_)) families.push_back(std::move(family));
   return families;
 }
 

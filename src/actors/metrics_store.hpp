@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "actors/gpu_metrics.hpp"
+#include "actors/gpus.hpp"
 #include "actors/quarantine.hpp"
 #include "actors/session_memory.hpp"
 #include "actors/vm_accounts.hpp"
@@ -27,6 +29,7 @@ struct SessionRecord {
   std::uint32_t session = 0;
   std::uint32_t vm = 0;
   std::string pool;
+  std::vector<std::string> gpus;  ///< UUIDs of those that it sees, where they are known
   std::shared_ptr<const SessionMemory> memory;
   VmPlacePtr place;  ///< null: its executor is never known to be reaped
   std::atomic<std::uint64_t> doorbells{0};
@@ -54,11 +57,16 @@ struct Totals {
 /// thread.
 class MetricsStore final : public prometheus::Collectable {
  public:
-  /// `quarantine`: whose state is shown; null: none.
-  explicit MetricsStore(std::shared_ptr<const Quarantine> quarantine = nullptr) : quarantine_(std::move(quarantine)) {}
+  /// `quarantine`, `gpus`: whose state is shown; null: none.
+  explicit MetricsStore(std::shared_ptr<const Quarantine> quarantine = nullptr,
+                        std::shared_ptr<const Gpus> gpus = nullptr)
+      : quarantine_(std::move(quarantine)), gpus_(std::move(gpus)) {}
 
   /// Makes the series of a VM in a pool appear, with 0.
   void declare(std::uint32_t vm, const std::string& pool);
+
+  /// Sessions of the pool may be placed on this GPU.
+  void pool_gpu(const std::string& pool, const std::string& uuid);
 
   /// A part of the executors' sandbox is in force, or is not.
   void sandbox_part(const std::string& part, bool in_force);
@@ -107,12 +115,14 @@ class MetricsStore final : public prometheus::Collectable {
   std::map<Key, Totals> totals() const;
 
   const std::shared_ptr<const Quarantine> quarantine_;
+  const std::shared_ptr<const Gpus> gpus_;
   mutable std::mutex mutex_;
   std::map<Key, Totals> ended_;
   std::map<std::string, PoolTotals> pools_;
   std::map<std::pair<Key, vgpu_end_reason>, std::uint64_t> faults_;
   std::map<vgpu_end_reason, std::uint64_t> refused_;
   std::map<Key, std::uint64_t> vms_;  ///< QEMUs that are connected
+  PoolGpus pool_gpus_;
   std::map<std::string, bool> sandbox_;
   std::array<std::uint64_t, protocol::SessionStats::kMaxNames> unsupported_{};
   mutable std::map<std::uint32_t, std::unique_ptr<Live>> live_;

@@ -103,6 +103,7 @@ typedef struct {
   unsigned int computeInstanceId;
 } nvmlEventData_t;
 
+#pragma GCC visibility push(default)
 nvmlReturn_t nvmlInit_v2(void);
 nvmlReturn_t nvmlShutdown(void);
 const char* nvmlErrorString(nvmlReturn_t result);
@@ -128,6 +129,7 @@ nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t* set);
 nvmlReturn_t nvmlEventSetFree(nvmlEventSet_t set);
 nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long types, nvmlEventSet_t set);
 nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t* data, unsigned int timeout_ms);
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -149,7 +149,9 @@ enum vgpu_end_reason {
   VGPU_END_GPU_FAULT = 48,
   VGPU_END_LIMIT = 49,
   VGPU_END_KILLED = 50,  /* by the operator */
-  VGPU_END_WATCHDOG = 51 /* its work did not end when others wanted the GPU */
+  VGPU_END_WATCHDOG = 51, /* its work did not end when others wanted the GPU */
+  VGPU_END_GPU_LOST = 52, /* the GPU failed */
+  VGPU_END_INTERNAL = 53  /* vgpud failed */
 };
 
 /* One multiplication for each eight bytes: each single flipped bit changes the sum, and 2^-32 of all other damage is

@@ -38,7 +38,7 @@ TEST_CASE("No file at all gives two pools and the defaults") {
   CHECK(config.pools[1].name == "B");
   CHECK(config.pools[0].policy == PoolConfig::Policy::fair);
   CHECK(config.tenant(7) == Tenant{7, 100, Priority::medium});
-  CHECK(config.pools[0].gpu.kind == GpuChoice::Kind::automatic);
+  CHECK(config.pools[0].gpus[0].kind == GpuChoice::Kind::automatic);
   CHECK(config.unregistered_pool == "A");
   CHECK(config.allow_unregistered);
   CHECK(config.region_bytes == std::uint64_t{16} << 30);
@@ -103,11 +103,11 @@ launch_timeout_seconds = 5
   CHECK(config.log_level == vgpu::log::Level::debug);
   CHECK(config.log_file == "/tmp/log");
   REQUIRE(config.pools.size() == 2);
-  CHECK(config.pools[0].gpu == GpuChoice{GpuChoice::Kind::index, 1, {}});
+  CHECK(config.pools[0].gpus[0] == GpuChoice{GpuChoice::Kind::index, 1, {}});
   CHECK(config.pools[0].policy == PoolConfig::Policy::fair);
   CHECK(config.pools[0].fair == FairShareTerms{2000us, 500us, 0.1});
   CHECK(config.pools[1].policy == PoolConfig::Policy::concurrent);
-  CHECK(config.pools[1].gpu.kind == GpuChoice::Kind::software);
+  CHECK(config.pools[1].gpus[0].kind == GpuChoice::Kind::software);
   REQUIRE(config.vm(111) != nullptr);
   CHECK(config.vm(111)->pool == "inference");
   CHECK(config.vm(111)->uuid == "8f6d6d1e-0c2b-4a57-9d3e-6f1f0f9a2b11");
@@ -163,8 +163,8 @@ memory = "1GiB"
 
 TEST_CASE("The software GPU hears what was configured, and nothing else") {
   const Config config = good("gpu = \"software:2\"\n[software_gpu]\nmemory = \"64MiB\"\n");
-  CHECK(gpu_text(config.pools[0].gpu) == "software:2");
-  CHECK(software_gpu_environment(config.pools[0].gpu, config.software_gpu) ==
+  CHECK(gpu_text(config.pools[0].gpus[0]) == "software:2");
+  CHECK(software_gpu_environment(config.pools[0].gpus[0], config.software_gpu) ==
         std::vector<std::string>{"VGPU_SOFTGPU_DEVICES=2", "VGPU_SOFTGPU_MEMORY=67108864"});
   CHECK(software_gpu_environment(*parse_gpu("software"), {}).empty());
 }
@@ -180,9 +180,9 @@ TEST_CASE("The command line wins over the file") {
   CHECK(config.socket == "/tmp/other");
   CHECK(!config.metrics);
   CHECK(config.log_level == vgpu::log::Level::error);
-  CHECK(config.pools[0].gpu.kind == GpuChoice::Kind::software);
+  CHECK(config.pools[0].gpus[0].kind == GpuChoice::Kind::software);
   overrides.gpu = "software:3";
-  CHECK(good("", overrides).pools[1].gpu == GpuChoice{GpuChoice::Kind::software, 0, {}, 3});
+  CHECK(good("", overrides).pools[1].gpus[0] == GpuChoice{GpuChoice::Kind::software, 0, {}, 3});
   overrides.gpu = "fast";
   CHECK_THAT(mistake("", overrides), Catch::StartsWith("--gpu fast: "));
   overrides = {};
