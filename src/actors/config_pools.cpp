@@ -41,7 +41,8 @@ std::optional<GpuChoice> read_gpu(TableReader& reader, const toml::node& node) {
   return gpu;
 }
 
-/// Software GPUs of a list are different ones: gives each entry its numbers. What is wrong with the list; empty: nothing.
+/// Software GPUs of a list are different ones: gives each entry its numbers. What is wrong with the list; empty:
+/// nothing.
 std::string number_software(std::vector<GpuChoice>& gpus) {
   if (gpus.empty()) return "the list names no GPU; " + gpu_help();
   std::uint32_t devices = 0;

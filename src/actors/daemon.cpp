@@ -189,7 +189,8 @@ class Daemon {
       store_->sandbox_part(std::string(part_name(finding.part)), finding.reason.empty());
     store_->sandbox_part(kCgroup, sandbox_->cgroup_missing().empty());
     if (config_.metrics) {
-      server_ = MetricsServer::start(*config_.metrics, store_, [this] { return health_problems(); }, error);
+      server_ = MetricsServer::start(
+          *config_.metrics, store_, [this] { return health_problems(); }, error);
       if (server_ == nullptr) return false;
     }
     return true;

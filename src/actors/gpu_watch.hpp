@@ -24,8 +24,8 @@ struct Gpu {
   int compute_minor = 0;
   std::uint32_t index = 0;  ///< NVML's, in the order of PCI bus ids
   bool software = false;
-  std::string driver_version;     ///< "580.159.04"
-  int cuda_driver_version = 0;    ///< 13000: 13.0
+  std::string driver_version;   ///< "580.159.04"
+  int cuda_driver_version = 0;  ///< 13000: 13.0
 };
 
 /// What its sensors say; nothing: it has no such sensor.
@@ -37,8 +37,8 @@ struct GpuReadings {
   std::optional<double> sm_clock_max_hertz;
   std::optional<double> memory_clock_hertz;
   std::optional<double> memory_clock_max_hertz;
-  std::optional<double> utilization;         ///< 0 to 1: part of the last sample period in which a kernel ran
-  std::optional<double> memory_utilization;  ///< 0 to 1: in which device memory was read or written
+  std::optional<double> utilization;               ///< 0 to 1: part of the last sample period in which a kernel ran
+  std::optional<double> memory_utilization;        ///< 0 to 1: in which device memory was read or written
   std::optional<std::uint64_t> memory_used_bytes;  ///< by everybody on the machine
   std::optional<std::uint64_t> ecc_corrected;      ///< since the driver was loaded
   std::optional<std::uint64_t> ecc_uncorrected;

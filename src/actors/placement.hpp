@@ -29,8 +29,8 @@ class Placement {
   /// Of each place of a pool, whether sessions may go there. Calls nothing of this class.
   using Usable = std::function<std::vector<bool>(const std::string& pool)>;
 
-  /// One more session of the VM, in the pool that is `configured`, unless sessions of it are elsewhere still. Of a VM that
-  /// may choose with each session, `keeps_pool` is false. Nothing: no place is usable.
+  /// One more session of the VM, in the pool that is `configured`, unless sessions of it are elsewhere still. Of a VM
+  /// that may choose with each session, `keeps_pool` is false. Nothing: no place is usable.
   std::optional<Place> enter(const Tenant& tenant, const std::string& configured, bool keeps_pool,
                              const Usable& usable);
   /// One less.

@@ -32,7 +32,8 @@ inline constexpr std::array<FatalXid, 14> kFatalXids{{
 
 /// Null for an Xid that is not fatal.
 constexpr const char* fatal_xid_text(std::uint64_t xid) noexcept {
-  const auto found = std::find_if(kFatalXids.begin(), kFatalXids.end(), [&](const auto& one) { return one.xid == xid; });
+  const auto found =
+      std::find_if(kFatalXids.begin(), kFatalXids.end(), [&](const auto& one) { return one.xid == xid; });
   return found != kFatalXids.end() ? found->text : nullptr;
 }
 

@@ -1,7 +1,8 @@
 #pragma once
-/* The part of NVML's ABI that this project calls or answers. Names, values and layouts are those of NVIDIA's public NVML
- * API Reference (docs.nvidia.com/deploy/nvml-api): NVIDIA's header is not part of the CUDA Toolkit's minimal packages, and
- * the ABI is stable by its own promise: what changes gets a new suffix (_v2) or a version field. Plain C. */
+/* The part of NVML's ABI that this project calls or answers. Names, values and layouts are those of NVIDIA's public
+ * NVML API Reference (docs.nvidia.com/deploy/nvml-api): NVIDIA's header is not part of the CUDA Toolkit's minimal
+ * packages, and the ABI is stable by its own promise: what changes gets a new suffix (_v2) or a version field. Plain C.
+ */
 #include <stdint.h>
 
 #ifdef __cplusplus

@@ -148,7 +148,7 @@ enum vgpu_end_reason {
   VGPU_END_EXECUTOR_START = 33, /* the executor could not be started, or found no GPU */
   VGPU_END_GPU_FAULT = 48,
   VGPU_END_LIMIT = 49,
-  VGPU_END_KILLED = 50,  /* by the operator */
+  VGPU_END_KILLED = 50,   /* by the operator */
   VGPU_END_WATCHDOG = 51, /* its work did not end when others wanted the GPU */
   VGPU_END_GPU_LOST = 52, /* the GPU failed */
   VGPU_END_INTERNAL = 53  /* vgpud failed */

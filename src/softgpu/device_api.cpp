@@ -3,8 +3,8 @@
 #include <cstdio>
 
 #include "softgpu/device_attributes.hpp"
-#include "softgpu/identity.hpp"
 #include "softgpu/guard.hpp"
+#include "softgpu/identity.hpp"
 
 using namespace vgpu::softgpu;
 

@@ -1,8 +1,6 @@
-// The software GPU's NVML: libvgpu-softgpu-nvml.so, what a monitor loads in place of NVIDIA's libnvidia-ml. It names the
-// software GPUs that the environment speaks of. A software GPU lives in the process that uses it, so nothing is known of its
-// load or memory from outside; sensors there are none, but for what a StateFile says.
-#include "common/nvml_api.h"
-
+// The software GPU's NVML: libvgpu-softgpu-nvml.so, what a monitor loads in place of NVIDIA's libnvidia-ml. It names
+// the software GPUs that the environment speaks of. A software GPU lives in the process that uses it, so nothing is
+// known of its load or memory from outside; sensors there are none, but for what a StateFile says.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -14,6 +12,7 @@
 #include <string_view>
 #include <thread>
 
+#include "common/nvml_api.h"
 #include "softgpu/device_attributes.hpp"
 #include "softgpu/identity.hpp"
 #include "softgpu/nvml/state_file.hpp"
