@@ -83,7 +83,7 @@ bool RingLoop::obey(u32 wishes) {
   const Clock::time_point now = Clock::now();
   if ((wishes & Commands::kRun) != 0) {
     lease_.run(told.order, told.quantum, now);
-    session_.backlog.bound(told.backlog);
+    session_.backlog.bound(told.backlog, session_.account.shared().in_flight.load(std::memory_order_relaxed));
     wake_up();
   }
   if ((wishes & Commands::kYield) != 0) lease_.yield(told.yielded_order, told.yield_quantum, now);
