@@ -24,6 +24,9 @@ constexpr auto kReadRestFor = 1s;
 constexpr auto kLongestDelay = 200us;
 /// A drain shorter than this had nothing to wait for: the GPU was idle before it began.
 constexpr auto kNoDrain = 100us;
+/// A call that blocks is waited for so long as if records came: an allocation takes some 50 us, and its caller's next
+/// call follows within one. To sleep would cost the lease, and a doorbell to get it back.
+constexpr auto kShortCall = 500us;
 u64 nanoseconds(std::chrono::steady_clock::duration time) {
   return static_cast<u64>(std::chrono::nanoseconds(time).count());
 }
@@ -188,13 +191,15 @@ void RingLoop::poll_parked() {
 }
 
 bool RingLoop::spin() {
-  const Clock::time_point end = Clock::now() + spin_;
+  const Clock::time_point begin = Clock::now();
+  Clock::time_point end = begin + spin_;
   for (unsigned i = 1;; ++i) {
     if (reader_.pending() || commands_.pending() || session_.ended()) return true;
     pause_.step();
     if (i % 16 != 0) continue;
     const Clock::time_point now = Clock::now();
     lease_.check(now);
+    if (now - begin < kShortCall && session_.blocking_calls.load(std::memory_order_acquire) != 0) end = now + spin_;
     if (now >= end || lease_.ending()) return false;
   }
 }

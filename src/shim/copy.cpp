@@ -1,6 +1,7 @@
 #include "shim/copy.hpp"
 
 #include "shim/captured_copy.hpp"
+#include "shim/streaming_copy.hpp"
 
 namespace vgpu::shim {
 namespace {
@@ -84,7 +85,11 @@ CUresult pageable_from_device(const Context& context, StreamHandle stream, std::
                 },
                 [&](u64 piece, u32 chunk) {
                   const u64 at = piece * Staging::kChunkBytes;
-                  std::memcpy(destination + at, s.staging.memory(chunk), std::min(Staging::kChunkBytes, bytes - at));
+                  const u64 length = std::min(Staging::kChunkBytes, bytes - at);
+                  if (bytes >= kStreamingBytes)
+                    streaming_copy(destination + at, s.staging.memory(chunk), length);
+                  else
+                    std::memcpy(destination + at, s.staging.memory(chunk), length);
                 });
 }
 
