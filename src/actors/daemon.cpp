@@ -180,6 +180,7 @@ class Daemon {
     context_->quarantine = Quarantine::open(config_.state.empty() ? "" : config_.state / "quarantine", error);
     if (context_->quarantine == nullptr) return false;
     store_ = std::make_shared<MetricsStore>(context_->quarantine, context_->gpus);
+    context_->books = store_;
     for (const PoolConfig& pool : config_.pools) store_->declare(0, pool.name);
     for (const VmConfig& vm : config_.vms) store_->declare(vm.id, vm.pool);
     context_->for_each_member([this](const std::string& pool, const Pool::Member& member) {

@@ -149,9 +149,30 @@ void MetricsStore::vm_disconnected(std::uint32_t vm, const std::string& pool) {
 void MetricsStore::sample(std::chrono::nanoseconds since_last) {
   const std::lock_guard lock(mutex_);
   const double seconds = std::chrono::duration<double>(since_last).count();
-  for (const auto& [id, live] : live_)
+  for (const auto& [id, live] : live_) {
+    const protocol::SessionStats& stats = live->record->memory->stats();
     live->totals.memory_byte_seconds +=
-        seconds * static_cast<double>(live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed));
+        seconds * static_cast<double>(stats.memory_used_bytes.load(std::memory_order_relaxed));
+    raise(live->totals.gpu_nanoseconds, stats.gpu_nanoseconds);
+    const std::uint64_t used =
+        live->totals.gpu_nanoseconds - std::exchange(live->gpu_nanoseconds_sampled, live->totals.gpu_nanoseconds);
+    live->gpu_share = seconds > 0 ? std::min(static_cast<double>(used) / 1e9 / seconds, 1.0) : 0;
+  }
+}
+
+std::uint64_t MetricsStore::memory_of(const SessionRecord& record) {
+  if (record.place != nullptr && record.place->is_reaped()) return 0;
+  return record.memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
+}
+
+std::vector<ProcessUse> MetricsStore::use_of(std::uint32_t vm) const {
+  std::vector<ProcessUse> use;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, live] : live_) {
+    const SessionRecord& record = *live->record;
+    if (record.vm == vm) use.push_back({record.pid, record.process, record.gpus, memory_of(record), live->gpu_share});
+  }
+  return use;
 }
 
 std::map<MetricsStore::Key, Totals> MetricsStore::totals() const {
@@ -208,9 +229,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
     for (std::size_t i = 0; i < pool.calls_by_name.size(); ++i) pool.calls_by_name[i] += live->calls_by_name[i];
     for (std::size_t i = 0; i < names.size(); ++i) names[i] += live->unsupported[i];
     ++now[key].first;
-    // What a reaped executor held is gone, though its session has not yet ended.
-    if (live->record->place == nullptr || !live->record->place->is_reaped())
-      now[key].second += live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
+    now[key].second += memory_of(*live->record);
   }
   for (const auto& [key, sum] : sums) {
     const std::vector<ClientMetric::Label> labels{{"vm", vm_text(key.first)}, {"pool", key.second}};

@@ -31,7 +31,9 @@ struct SessionRecord {
   std::string pool;
   std::vector<std::string> gpus;  ///< UUIDs of those that it sees, where they are known
   std::shared_ptr<const SessionMemory> memory;
-  VmPlacePtr place;  ///< null: its executor is never known to be reaped
+  VmPlacePtr place;      ///< null: its executor is never known to be reaped
+  std::int32_t pid = 0;  ///< as the guest says
+  std::string process;   ///< program
   std::atomic<std::uint64_t> doorbells{0};
   WaitHistogram waits;  ///< for leases
 };
@@ -50,6 +52,15 @@ struct Totals {
   std::uint64_t sessions_refused = 0;
   std::uint64_t delayed = 0;
   void add(const Totals& other) noexcept;
+};
+
+/// What one guest process with a session has of its GPUs at the moment.
+struct ProcessUse {
+  std::int32_t pid = 0;  ///< as the guest says
+  std::string name;
+  std::vector<std::string> gpus;  ///< as in its SessionRecord
+  std::uint64_t memory_bytes = 0;
+  double gpu_share = 0;  ///< of GPU time, between the last two samples: 0 to 1
 };
 
 /// Every number that /metrics shows. Live sessions are read from their shared memory at the scrape; a session that ends
@@ -83,7 +94,11 @@ class MetricsStore final : public prometheus::Collectable {
 
   std::vector<prometheus::MetricFamily> Collect() const override;
 
-  /// Adds the device memory that each live session holds, times `since_last`, to its sums.
+  /// The VM's sessions, the oldest first.
+  std::vector<ProcessUse> use_of(std::uint32_t vm) const;
+
+  /// Adds the device memory that each live session holds, times `since_last`, to its sums, and measures shares of GPU
+  /// time over it.
   void sample(std::chrono::nanoseconds since_last);
   /// The sums of each VM in each pool, and its faults.
   struct Account {
@@ -103,6 +118,8 @@ class MetricsStore final : public prometheus::Collectable {
     Totals totals;
     std::array<std::uint64_t, protocol::kCallCount> calls_by_name{};
     std::array<std::uint64_t, protocol::SessionStats::kMaxNames> unsupported{};
+    std::uint64_t gpu_nanoseconds_sampled = 0;
+    double gpu_share = 0;
   };
   struct PoolTotals {
     std::array<std::uint64_t, protocol::kCallCount> calls_by_name{};
@@ -111,6 +128,9 @@ class MetricsStore final : public prometheus::Collectable {
 
   Key key_of(std::uint32_t vm, const std::string& pool) const;
   static void read(Live& live);
+  /// Device memory that is charged to the session. What a reaped executor held is gone, though its session has not yet
+  /// ended.
+  static std::uint64_t memory_of(const SessionRecord& record);
   /// Of sessions that are over and those that live. Under the lock.
   std::map<Key, Totals> totals() const;
 
