@@ -38,12 +38,14 @@ class Measures(unittest.TestCase):
         self.assertEqual(sorted(found), sorted(wanted))
         for name, row in found.items():
             for side in ("native", "forwarded"):
+                if side == "native" and name.startswith("daemon_"):
+                    continue
                 self.assertTrue(row[side].get("repetitions"), f"{name}, {side}")
             self.assertIn(row["title"], done.stdout)
         # A launch is one record, and nothing else but the settling of the batches.
         self.assertAlmostEqual(found["launch"]["calls"]["cuLaunchKernel"], 1)
         self.assertLess(found["launch"]["calls"]["cuStreamSynchronize"], 0.5)
-        self.assertEqual(set(found["idle_cpu"]["details"]), {"guest", "daemon", "executor"})
+        self.assertGreater(found["launch_sync"]["executor_cpu_percent"], 0)
 
     def test_repetitions_alternate_and_stop_at_the_budget(self):
         done, found = run("--rows=stream_query", "--repetitions=3")
