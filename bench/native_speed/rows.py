@@ -74,7 +74,8 @@ BY_NAME = {row.name: row for row in ROWS}
 
 
 def chosen(patterns):
-    """The rows that match, or are of a program that does; all without any pattern. Raises ValueError naming a pattern that nothing matches."""
+    """The rows that match, or are of a program that does; all without any pattern. Raises ValueError naming a pattern
+    that nothing matches."""
     if not patterns:
         return list(ROWS)
     for pattern in patterns:

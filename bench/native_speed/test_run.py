@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""bench/native_speed/run on the software GPU: that it measures what it says, and names what it can't. No figure is judged."""
+"""bench/native_speed/run on the software GPU: that it measures what it says, and names what it can't. No figure
+is judged."""
 
 import contextlib
 import json
@@ -22,7 +23,8 @@ import rows  # noqa: E402
 def run(*arguments, build=BUILD, seconds=200):
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        done = subprocess.run([HERE / "run", "--build", build, "--gpu", "software", "--quick", "--json", report, *arguments],
+        done = subprocess.run([HERE / "run", "--build", build, "--gpu", "software", "--quick", "--json", report,
+                               *arguments],
                               capture_output=True, text=True, timeout=seconds, check=False)
         found = {}
         with contextlib.suppress(OSError):

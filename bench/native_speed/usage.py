@@ -56,8 +56,8 @@ class Watch:
 
 
 def idle(guest, daemon, seconds):
-    """What is used a second while nobody asks for anything, as Watch.rates(): {"session": of guest and executor, "daemon": …}.
-    daemon: None without one, natively."""
+    """What is used a second while nobody asks for anything, as Watch.rates(): {"session": of guest and executor,
+    "daemon": …}. daemon: None without one, natively."""
     time.sleep(min(1, seconds))  # longer than anything spins before it sleeps
     watches = {"session": Watch([guest] + (descendants(daemon) if daemon else []))}
     if daemon:

@@ -63,12 +63,12 @@ void RingLoop::run() {
     note_empty();
     if (may_read() && (spin() || !announce_sleep())) continue;
     if (lease_.held()) try_to_finish();
-    const unsigned waits = session_.parking.on_workers();
+    const unsigned waits = on_workers();
     session_.signal.sleep(seen, longest_sleep());
     lease_.check(Clock::now());
     // The guest's doorbell comes by way of the daemon; woken by something else, we need not wait for it. A guest that
     // has got what it waited for is about to ask for more.
-    if (asleep_ && lease_.held() && (reader_.pending() || session_.parking.on_workers() < waits)) wake_up();
+    if (asleep_ && lease_.held() && (reader_.pending() || on_workers() < waits)) wake_up();
   }
 }
 
@@ -275,13 +275,17 @@ void RingLoop::publish_use(Lease::Duration of_lease) noexcept {
 }
 
 void RingLoop::note_empty() {
-  if (!lease_.held() || lease_.empty() || session_.parking.on_workers() != 0) return;
+  if (!lease_.held() || lease_.empty() || on_workers() != 0) return;
   lease_.note_empty(Clock::now());
   publish_use(lease_.busy(lease_.empty_since()));
 }
 
 void RingLoop::note_record() {
-  if (lease_.empty()) lease_.note_idle_until(Clock::now());
+  if (lease_.empty()) lease_.note_work();
+}
+
+unsigned RingLoop::on_workers() const noexcept {
+  return session_.parking.on_workers() + session_.blocking_calls.load(std::memory_order_acquire);
 }
 
 }  // namespace vgpu::executor
