@@ -70,14 +70,15 @@ void RingLoop::run() {
     note_empty();
     if (may_read() && (spin() || !announce_sleep())) continue;
     if (lease_.held()) try_to_finish();
-    const unsigned jobs = session_.workers.outstanding();
+    const unsigned waits = on_workers();
     session_.signal.sleep(seen, longest_sleep());
     lease_.check(Clock::now());
     if (!asleep_ || !lease_.held()) continue;
-    const bool answered = session_.workers.outstanding() < jobs && !lease_.limited();
+    // A guest that has got what it waited for is about to ask for more.
+    const bool answered = on_workers() < waits;
     // The guest's doorbell comes by way of the daemon; woken by something else, we need not wait for it.
     if (answered || reader_.pending()) wake_up();
-    if (answered) spins_ = kLinger;
+    if (answered && !lease_.limited()) spins_ = kLinger;
   }
 }
 
@@ -246,6 +247,8 @@ bool RingLoop::may_last() const noexcept {
 }
 
 void RingLoop::try_to_finish() {
+  // A drain takes a core for as long as the GPU works. Nobody else wants the GPU, and the wait's end comes by a signal.
+  if (!lease_.limited() && session_.parking.on_workers() != 0) return;
   if (!is_held_up()) {
     // Calls and drains end with a signal, upon which we come here again.
     if (session_.blocking_calls.load(std::memory_order_acquire) != 0 || drain_.under_way()) return;
@@ -284,13 +287,17 @@ void RingLoop::publish_use(Lease::Duration of_lease) noexcept {
 }
 
 void RingLoop::note_empty() {
-  if (!lease_.held() || lease_.empty()) return;
+  if (!lease_.held() || lease_.empty() || on_workers() != 0) return;
   lease_.note_empty(Clock::now());
   publish_use(lease_.busy(lease_.empty_since()));
 }
 
 void RingLoop::note_record() {
-  if (lease_.empty()) lease_.note_idle_until(Clock::now());
+  if (lease_.empty()) lease_.note_work();
+}
+
+unsigned RingLoop::on_workers() const noexcept {
+  return session_.parking.on_workers() + session_.blocking_calls.load(std::memory_order_acquire);
 }
 
 }  // namespace vgpu::executor
