@@ -32,6 +32,28 @@ T load(const std::byte* bytes) noexcept {
   return value;
 }
 
+template <typename T>
+constexpr bool is_zero(const T& value) noexcept {
+  if constexpr (std::is_integral_v<T>) return value == 0;
+  return true;
+}
+
+// Names are compared by the compiler: this runs for each record.
+#define CALL(number, name, mode)                                                         \
+  bool reserved_are_zero([[maybe_unused]] const call::name::Request& request) noexcept { \
+    bool good = true;
+#define IN(type, field) \
+  if constexpr (std::string_view(#field) == "zero") good = good && is_zero(request.field);
+#define OUT(type, field)
+#define END(name) \
+  return good;    \
+  }
+#include "protocol/catalogue.def"
+#undef CALL
+#undef IN
+#undef OUT
+#undef END
+
 template <typename Call>
 struct Glue {
   static CUresult run(Invocation& in, const std::byte* bytes, Reply& out) {
@@ -41,14 +63,7 @@ struct Glue {
     if constexpr (!std::is_empty_v<typename Call::Reply>) std::memcpy(out.bytes, &reply, sizeof reply);
     return result;
   }
-  static bool zeros(const std::byte* bytes) {
-    bool good = true;
-    visit(load<typename Call::Request>(bytes), [&]<typename T>(std::string_view field, const T& value) {
-      if constexpr (std::is_integral_v<T>)
-        if (field == "zero" && value != 0) good = false;
-    });
-    return good;
-  }
+  static bool zeros(const std::byte* bytes) { return reserved_are_zero(load<typename Call::Request>(bytes)); }
   static void print_request(const std::byte* bytes, std::string& out) {
     visit(load<typename Call::Request>(bytes), FieldPrinter(out));
   }
