@@ -26,8 +26,7 @@ void read_bytes(TableReader& reader, Limit limit, Limits& limits) {
 
 }  // namespace
 
-Limits read_limits(TableReader& reader) {
-  Limits limits;
+void read_limits(TableReader& reader, Limits& limits) {
   read_bytes(reader, Limit::memory, limits);
   read_bytes(reader, Limit::arena, limits);
   for (const Limit limit : {Limit::streams, Limit::events, Limit::modules, Limit::graphs})
@@ -37,7 +36,6 @@ Limits read_limits(TableReader& reader) {
   if (const auto sessions = reader.number("sessions", 1, protocol::VmAccount::kMostSessions))
     limits.sessions = *sessions;
   if (const auto rate = reader.number("calls_per_second", 1, kMostRate)) limits.calls_per_second = *rate;
-  return limits;
 }
 
 }  // namespace vgpu::daemon

@@ -64,6 +64,12 @@ void MetricsStore::read(Live& live) {
   for (std::size_t i = 0; i < live.unsupported.size(); ++i) raise(live.unsupported[i], stats.unsupported_by_name[i]);
 }
 
+std::uint64_t MetricsStore::memory_of(const Live& live) {
+  // What a reaped executor held is gone, though its session has not yet ended.
+  if (live.record->place != nullptr && live.record->place->is_reaped()) return 0;
+  return live.record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
+}
+
 void MetricsStore::declare(std::uint32_t vm, const std::string& pool) {
   const std::lock_guard lock(mutex_);
   ended_.try_emplace(key_of(vm, pool));
@@ -151,9 +157,30 @@ std::vector<MetricsStore::Account> MetricsStore::accounts() const {
   const std::lock_guard lock(mutex_);
   std::map<Key, std::uint64_t> faults;
   for (const auto& [key, count] : faults_) faults[key.first] += count;
+  const std::map<Key, Totals> sums = totals();  // reads the live ones
+  std::map<Key, std::pair<std::uint64_t, std::uint64_t>> now;  // sessions, memory
+  for (const auto& [id, live] : live_) {
+    auto& [sessions, memory] = now[key_of(live->record->vm, live->record->pool)];
+    ++sessions;
+    memory += memory_of(*live);
+  }
   std::vector<Account> accounts;
-  for (auto& [key, sum] : totals()) accounts.push_back({key.first, key.second, sum, faults[key]});
+  for (const auto& [key, sum] : sums) {
+    const auto qemus = vms_.find(key);
+    accounts.push_back({key.first, key.second, sum, faults[key], now[key].first, now[key].second,
+                        qemus != vms_.end() ? qemus->second : 0});
+  }
   return accounts;
+}
+
+std::vector<MetricsStore::LiveSession> MetricsStore::sessions() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<LiveSession> sessions;
+  for (const auto& [id, live] : live_) {
+    read(*live);
+    sessions.push_back({live->record, live->totals, memory_of(*live)});
+  }
+  return sessions;
 }
 
 std::vector<MetricFamily> MetricsStore::Collect() const {
@@ -192,9 +219,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
     for (std::size_t i = 0; i < pool.calls_by_name.size(); ++i) pool.calls_by_name[i] += live->calls_by_name[i];
     for (std::size_t i = 0; i < names.size(); ++i) names[i] += live->unsupported[i];
     ++now[key].first;
-    // What a reaped executor held is gone, though its session has not yet ended.
-    if (live->record->place == nullptr || !live->record->place->is_reaped())
-      now[key].second += live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
+    now[key].second += memory_of(*live);
   }
   for (const auto& [key, sum] : sums) {
     const std::vector<ClientMetric::Label> labels{{"vm", vm_text(key.first)}, {"pool", key.second}};
