@@ -158,7 +158,9 @@ std::string man_option(const CLI::Option& option) {
   std::string names;
   for (const std::string& name : option.get_snames()) names += (names.empty() ? "-" : ", -") + name;
   for (const std::string& name : option.get_lnames()) names += (names.empty() ? "--" : ", --") + name;
-  const std::string value = option.get_items_expected_max() == 0 ? "" : " \\fI" + option.get_type_name() + "\\fR";
+  const std::string type = option.get_type_name();
+  const std::string value =
+      option.get_items_expected_max() == 0 ? "" : " \\fI" + type.substr(0, type.find(':')) + "\\fR";
   return ".TP\n\\fB" + roff(names) + "\\fR" + value + "\n" + roff(option.get_description()) + "\n";
 }
 

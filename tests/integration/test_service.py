@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 
 from harness import SANITIZER, Daemon, program, wait_until
@@ -93,25 +94,26 @@ class Journal(unittest.TestCase):
     def test_lines_have_fields(self):
         with tempfile.TemporaryDirectory(prefix="vgpu-journal-") as folder:
             journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self.addCleanup(journal.close)
             journal.bind(f"{folder}/socket")
-            journal.setblocking(False)
             entries = []
 
-            def look():
-                try:
-                    while True:
-                        entries.append(journal.recv(1 << 16).decode())
-                except BlockingIOError:
-                    return entries
+            def read():  # without a break: who logs waits for the journal
+                while entry := journal.recv(1 << 16):
+                    entries.append(entry.decode())
 
+            reader = threading.Thread(target=read)
+            reader.start()
             start = ["unshare", "-m", "sh", "-c",
                      f'mkdir -p /run/systemd/journal && mount --bind {folder} /run/systemd/journal && exec "$@"', "sh"]
             config = '[daemon]\nlog_format = "journald"\n[[pool]]\nname = "A"\n[[vm]]\nid = 5\npool = "A"\n'
             with Daemon(config, prefix=start) as daemon:
                 result = daemon.run(program("vector_add"), vm=5)
                 self.assertEqual(result.returncode, 0, result.stdout)
-                wait_until(lambda: any("session closed" in entry for entry in look()), lambda: f"{entries}")
+                wait_until(lambda: any("session closed" in entry for entry in entries), lambda: f"{entries}")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+                last.sendto(b"", f"{folder}/socket")
+            reader.join()
+            journal.close()
             opened = next(entry for entry in entries if "MESSAGE=session opened" in entry).splitlines()
             for field in ("PRIORITY=6", "VM=5", "POOL=A", "VGPU_VM=5", "SYSLOG_IDENTIFIER=vgpud"):
                 self.assertIn(field, opened)

@@ -51,8 +51,8 @@ class Top(DaemonTest):
     def test_what_it_shows_and_its_keys(self):
         with self.daemon.guest(program("steps"), vm=1) as guest, self.top() as terminal:
             self.assertRegex(guest.ask("work"), "^ok")
-            self.assertRegex(guest.ask("hold 1048576"), "^ok")
-            text = self.sees(terminal, r"(?m)^ *1  zebra  A +active .*1\.\d MiB +64\.0 MiB .* 1 +0$")
+            self.assertRegex(guest.ask("alloc 1048576"), "^ok")
+            text = self.sees(terminal, r"(?m)^ *1  zebra  A +active .*[12]\.0 MiB +64\.0 MiB .* 1 +0$")
             self.assertRegex(text.splitlines()[0], r"^vgpud \d.*up 0:\d\d:\d\d  1 session  1 of 2 VMs active .* healthy$")
             self.assertRegex(text, r"(?m)^GPU 0 vgpu software GPU +util\[.*\]  mem\[.*\]")
             self.assertRegex(text, r"(?m)^pool A +fair +1 GPU +busy +\d+%  1 session of 1 VM  open$")
@@ -89,7 +89,7 @@ class Top(DaemonTest):
             self.assertLessEqual(max(len(line) for line in text.splitlines()), 40)
             terminal.resize(200, 5)
             self.sees(terminal, r"vgpud \d.*healthy")
-            terminal.press("\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B")  # down, past the end
+            terminal.press("\x1bOB\x1bOB\x1bOB\x1bOB\x1bOB\x1bOB\x1bOB\x1bOB")  # down, past the end
             self.sees(terminal, r"(?m)^ *(1  zebra|2  apple)")
             terminal.resize(1, 1)
             terminal.resize(110, 30)

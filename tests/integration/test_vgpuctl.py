@@ -116,7 +116,7 @@ class Verbs(DaemonTest):
     def test_vms_sessions_pools_and_gpus_tell_what_there_is(self):
         with self.daemon.guest(program("steps"), vm=1) as guest:
             self.assertRegex(guest.ask("work"), "^ok")
-            self.assertRegex(guest.ask("hold 1048576"), "^ok")
+            self.assertRegex(guest.ask("alloc 1048576"), "^ok")
             vm = self.vm(1)
             self.assertEqual((vm["name"], vm["pool"], vm["state"], vm["sessions"]), ("build-server", "A", "active", 1))
             self.assertEqual(vm["limits"]["memory"], 64 << 20)
@@ -272,7 +272,7 @@ class Verbs(DaemonTest):
         good = self.daemon.config_path.read_text()
         try:
             self.daemon.config_path.write_text(good.replace('pool = "A"\nmemory', 'pool = "A"\nweight = 0\nmemory'))
-            self.assertIn("vgpud.toml:13: weight in [[vm]]: expected", self.refused("reload"))
+            self.assertIn("vgpud.toml:12: weight in [[vm]]: expected", self.refused("reload"))
             self.daemon.config_path.write_text(good.replace('name = "A"', 'name = "C"', 1).replace('pool = "A"', 'pool = "C"'))
             self.assertIn("restart", self.refused("reload"))
         finally:
