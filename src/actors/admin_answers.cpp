@@ -37,6 +37,7 @@ Json limits_json(const Limits& limits) {
   for (std::uint32_t i = 0; i < protocol::kLimits; ++i)
     if (limits.most[i] != 0) json[protocol::limit_name(i)] = limits.most[i];
   json["sessions"] = limits.sessions;
+  if (limits.in_flight != 0) json["in_flight"] = limits.in_flight;
   if (limits.calls_per_second != 0) json["calls_per_second"] = limits.calls_per_second;
   return json;
 }

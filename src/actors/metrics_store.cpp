@@ -1,6 +1,8 @@
 #include "actors/metrics_store.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <limits>
 
 #include "actors/build_info.hpp"
@@ -27,6 +29,18 @@ std::string vm_text(std::uint32_t vm) { return vm == kOtherVms ? "other" : std::
 
 void raise(std::uint64_t& seen, const SessionStats::Counter& counter) noexcept {
   seen = std::max(seen, counter.load(std::memory_order_relaxed));
+}
+
+/// The memory that a session held, over time. Its executor writes no more: while it does, the three numbers may not
+/// belong together, and samples tell.
+double byte_seconds_of(const SessionStats& stats) noexcept {
+  const std::uint64_t changed = stats.memory_changed.load(std::memory_order_relaxed);
+  const auto now = static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  if (changed == 0 || changed > now) return 0;
+  const double seconds = static_cast<double>(now - changed) / 1e9;
+  const double sum = stats.memory_byte_seconds.load(std::memory_order_relaxed) +
+                     static_cast<double>(stats.memory_used_bytes.load(std::memory_order_relaxed)) * seconds;
+  return std::isfinite(sum) ? sum : 0;
 }
 
 }  // namespace
@@ -101,6 +115,8 @@ Totals MetricsStore::closed(const SessionRecordPtr& session) {
   if (found == live_.end()) return {};
   Live& live = *found->second;
   read(live);
+  live.totals.memory_byte_seconds =
+      std::max(live.totals.memory_byte_seconds, byte_seconds_of(session->memory->stats()));
   ended_[key_of(session->vm, session->pool)].add(live.totals);
   PoolTotals& pool = pools_[session->pool];
   for (std::size_t i = 0; i < pool.calls_by_name.size(); ++i) pool.calls_by_name[i] += live.calls_by_name[i];

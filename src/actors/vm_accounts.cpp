@@ -37,6 +37,7 @@ namespace {
 void store(const Limits& limits, VmAccount& account) noexcept {
   for (std::size_t i = 0; i < limits.most.size(); ++i)
     account.limits[i].store(limits.most[i], std::memory_order_relaxed);
+  account.in_flight.store(limits.in_flight, std::memory_order_relaxed);
   account.calls_per_second.store(limits.calls_per_second, std::memory_order_relaxed);
 }
 

@@ -48,9 +48,7 @@ void describe_changing(CLI::App& app, Options& options) {
   CLI::App* const set =
       verb(app, options, "set", "change what a VM was given, at once and over restarts: set VM weight 200");
   add_vm(set, options);
-  set->add_option("KEY", options.key,
-                  "weight, priority, memory-limit, max-kernel-seconds, sessions, streams, events, modules, graphs, "
-                  "arena or calls-per-second")
+  set->add_option("KEY", options.key, std::string("one of: ") + kSettable)
       ->required()
       ->type_name("");
   set->add_option("VALUE", options.value, "as in the configuration, or default: what that says")

@@ -4,6 +4,11 @@
 
 namespace vgpu::ctl {
 
+/// What `set` may change of a VM.
+inline constexpr const char* kSettable =
+    "weight priority memory-limit max-kernel-seconds sessions streams events modules graphs arena in-flight "
+    "calls-per-second";
+
 /// What the command line says.
 struct Options {
   std::string socket;

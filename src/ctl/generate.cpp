@@ -1,5 +1,7 @@
 #include "ctl/generate.hpp"
 
+#include "ctl/commands.hpp"
+
 #include <fmt/format.h>
 
 #include <functional>
@@ -27,21 +29,24 @@ std::string flags_text(const CLI::App& app) {
 }
 
 /// A shell's function that prints the words which may stand for an argument.
-constexpr const char* kWords = R"(_vgpuctl_words() {
+constexpr const char* kWordsText = R"(_vgpuctl_words() {
   case $1 in
     VM) vgpuctl --json vms 2>/dev/null | grep -o '"name":"[^"]\+' | cut -d '"' -f 4 ;;
     POOL) vgpuctl --json pools 2>/dev/null | grep -o '"name":"[^"]\+' | cut -d '"' -f 4 ;;
     SESSION) vgpuctl --json sessions 2>/dev/null | grep -o '"session":[0-9]\+' | cut -d : -f 2 ;;
-    KEY)
-      echo weight priority memory-limit max-kernel-seconds sessions streams events modules graphs arena \
-        calls-per-second
-      ;;
+    KEY) echo KEYS ;;
     VALUE) echo default low medium high ;;
     LEVEL) echo trace debug info warn error ;;
     SHELL) echo bash zsh ;;
   esac
 }
 )";
+
+std::string words_function() {
+  std::string text = kWordsText;
+  const std::string mark = "KEYS";
+  return text.replace(text.find(mark), mark.size(), kSettable);
+}
 
 std::string bash(const CLI::App& app) {
   std::string cases, verbs;
@@ -83,7 +88,7 @@ _vgpuctl() {{
 }}
 complete -F _vgpuctl vgpuctl
 )",
-                     fmt::arg("words", kWords), fmt::arg("verbs", verbs), fmt::arg("cases", cases), fmt::arg("all", flags_text(app)));
+                     fmt::arg("words", words_function()), fmt::arg("verbs", verbs), fmt::arg("cases", cases), fmt::arg("all", flags_text(app)));
 }
 
 /// `text` within single quotes of a shell, in zsh's lists of words with explanations.
@@ -140,7 +145,7 @@ _vgpuctl() {{
 }}
 _vgpuctl "$@"
 )",
-                     fmt::arg("words", kWords), fmt::arg("verbs", verbs), fmt::arg("cases", cases), fmt::arg("all", zsh_options(app)));
+                     fmt::arg("words", words_function()), fmt::arg("verbs", verbs), fmt::arg("cases", cases), fmt::arg("all", zsh_options(app)));
 }
 
 /// `text` as roff takes it.

@@ -2,14 +2,13 @@
 file says (VGPU_SOFTGPU_NVML_STATE), so that one can fail."""
 
 import json
-import subprocess
 import tempfile
 import unittest
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from harness import VGPUD, Daemon, DaemonTest, program, wait_until
+from harness import Daemon, DaemonTest, program, wait_until
 
 FIRST = "GPU-76677075-736f-4674-a767-707500000001"
 SECOND = "GPU-76677075-736f-4674-a767-707500000002"
@@ -146,25 +145,6 @@ class Places(DaemonTest):
                 self.daemon.guest(program("steps"), vm=3) as third, self.daemon.guest(program("steps"), vm=1) as again:
             self.assertEqual([guest.ask("gpu") for guest in (heavy, light, third, again)],
                              ["ok 01", "ok 02", "ok 02", "ok 01"])
-
-
-class WrongGpus(unittest.TestCase):
-    def refused(self, gpu):
-        with tempfile.TemporaryDirectory() as folder:
-            config = Path(folder) / "vgpud.toml"
-            config.write_text(f'[[pool]]\nname = "A"\ngpu = {gpu}\n')
-            result = subprocess.run([VGPUD, "--config", config, "--check-config"], capture_output=True, text=True)
-        self.assertEqual(result.returncode, 2, result.stderr)
-        self.assertIn("vgpud.toml:3: gpu in [[pool]]", result.stderr)
-        return result.stderr
-
-    def test_lists_that_mean_nothing(self):
-        self.assertIn("names no GPU", self.refused("[]"))
-        self.assertIn("can't be one of several", self.refused('["auto", "0"]'))
-        self.assertIn("named twice", self.refused('["0", 0]'))
-        self.assertIn("at most", self.refused('["software:9", "software:8"]'))
-        self.assertIn("expected", self.refused("[1.5]"))
-        self.assertIn("names no GPU", self.refused('["0", "fast"]'))
 
 
 if __name__ == "__main__":

@@ -137,6 +137,7 @@ modules = 12
 graphs = 13
 arena = "4GiB"
 calls_per_second = 1000
+in_flight = 64
 [[vm]]
 id = 2
 pool = "A"
@@ -153,6 +154,7 @@ memory = "1GiB"
   CHECK(limits[Limit::graphs] == 13);
   CHECK(limits.sessions == 3);
   CHECK(limits.calls_per_second == 1000);
+  CHECK(limits.in_flight == 64);
   CHECK(config.limits_of(2).most == Limits{}.most);
   CHECK(config.limits_of(2).sessions == 1024);
   CHECK(config.limits_of(2).calls_per_second == 0);
@@ -167,6 +169,11 @@ TEST_CASE("The software GPU hears what was configured, and nothing else") {
   CHECK(software_gpu_environment(config.pools[0].gpus[0], config.software_gpu) ==
         std::vector<std::string>{"VGPU_SOFTGPU_DEVICES=2", "VGPU_SOFTGPU_MEMORY=67108864"});
   CHECK(software_gpu_environment(*parse_gpu("software"), {}).empty());
+  const Config several = good("gpu = [\"software\", \"software:2\", 1]\n");
+  REQUIRE(several.pools[0].gpus.size() == 3);
+  CHECK(software_gpu_environment(several.pools[0].gpus[1], {}) ==
+        std::vector<std::string>{"VGPU_SOFTGPU_DEVICES=2", "VGPU_SOFTGPU_FIRST=1"});
+  CHECK(several.pools[0].gpus[2] == GpuChoice{GpuChoice::Kind::index, 1, {}});
 }
 
 TEST_CASE("The command line wins over the file") {
@@ -201,7 +208,11 @@ TEST_CASE("Each mistake is named with its file and line") {
       {"[daemon]\nsocket = \n", "test.toml:2: ", "not TOML"},
       {"gpu = \"fast\"\n", "test.toml:1: ", "fast"},
       {"\ngpu = -1\n", "test.toml:2: ", "-1"},
-      {"gpu = [1]\n", "test.toml:1: ", "found an array"},
+      {"gpu = [1.5]\n", "test.toml:1: ", "or a list of such"},
+      {"gpu = []\n", "test.toml:1: ", "names no GPU"},
+      {"gpu = [\"auto\", 1]\n", "test.toml:1: ", "can't be one of several"},
+      {"gpu = [1, \"1\"]\n", "test.toml:1: ", "named twice"},
+      {"gpu = [\"software:9\", \"software:8\"]\n", "test.toml:1: ", "16 software GPUs at most"},
       {"gpu = \"software:0\"\n", "test.toml:1: ", "names no GPU"},
       {"[[pool]]\nname = \"A\"\ngpu = \"software:17\"\n", "test.toml:3: ", "N from 1 to 16"},
       {"gpu = \"software:\"\n", "test.toml:1: ", "names no GPU"},
@@ -252,6 +263,7 @@ TEST_CASE("Each mistake is named with its file and line") {
       {"[[vm]]\nid = 1\npool = \"A\"\nmemory = \"1KiB\"\n", "test.toml:4: ", "from 1MiB"},
       {"[[vm]]\nid = 1\npool = \"A\"\nsessions = 1025\n", "test.toml:4: ", "from 1 to 1024"},
       {"[unregistered]\nstreams = 0\n", "test.toml:2: ", "from 1 to"},
+      {"[unregistered]\nin_flight = 2000\n", "test.toml:2: ", "from 1 to 1024"},
       {"[unregistered]\ncalls_per_second = \"fast\"\n", "test.toml:2: ", "found a string"},
       {"[executor]\ncontext_memory = \"some\"\n", "test.toml:2: ", "528MiB"},
       {"[unregistered]\nallow = \"yes\"\n", "test.toml:2: ", "expected true or false"},
