@@ -86,7 +86,7 @@ void ask_all(AdminSelf self) {
     if (--*pending == 0) self->state.parts.alive();
   };
   const auto failed = [](const caf::error&) {
-    log::error("an actor of vgpud does not answer; without its watchdog the service manager restarts vgpud");
+    log::error("an actor of vgpud does not answer: the service manager's watchdog is not fed");
   };
   for (const pool_scheduler_actor& scheduler : state.schedulers)
     self->request(scheduler, kAliveWithin, alive_atom_v).then(answered, failed);

@@ -26,6 +26,10 @@ std::unique_ptr<LiveConfig> LiveConfig::open(Config file, ReadConfig read_again,
 
 Config LiveConfig::config() const {
   const std::lock_guard lock(mutex_);
+  return with_settings();
+}
+
+Config LiveConfig::with_settings() const {
   Config config = file_;
   for (const std::string& mistake : apply_settings(settings_, config))
     log::warn("a setting of an operator does not fit the configuration any more and is left out",
@@ -37,15 +41,13 @@ std::vector<std::string> LiveConfig::reload() {
   const auto read = read_again_();
   if (const auto* mistakes = std::get_if<Mistakes>(&read)) return *mistakes;
   const Config& wanted = std::get<Config>(read);
-  {
-    const std::lock_guard lock(mutex_);
-    std::vector<std::string> fixed;
-    for (const std::string& what : needs_restart(file_, wanted))
-      fixed.push_back(what + " can't change while vgpud runs: restart it");
-    if (!fixed.empty()) return fixed;
-    file_ = wanted;
-  }
-  apply_(config(), true);
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> fixed;
+  for (const std::string& what : needs_restart(file_, wanted))
+    fixed.push_back(what + " can't change while vgpud runs: restart it");
+  if (!fixed.empty()) return fixed;
+  file_ = wanted;
+  apply_(with_settings(), true);
   return {};
 }
 

@@ -19,6 +19,7 @@ using ReadConfig = std::function<std::variant<Config, Mistakes>()>;
 class LiveConfig {
  public:
   /// Puts a new configuration in force; `reloaded`: the file was read again.
+  /// Must not come back to this object.
   using Apply = std::function<void(const Config& config, bool reloaded)>;
 
   /// Takes over what is kept in `state`; empty: nothing is kept. Null: `error` says what is wrong there.
@@ -44,6 +45,7 @@ class LiveConfig {
         read_again_(std::move(read_again)),
         kept_in_(std::move(kept_in)),
         settings_(std::move(settings)) {}
+  Config with_settings() const;
   std::vector<std::string> change(Settings settings, std::string& not_kept);
 
   mutable std::mutex mutex_;

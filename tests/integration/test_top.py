@@ -102,6 +102,7 @@ class Top(DaemonTest):
             with self.top() as terminal:
                 self.sees(terminal, "q quit")
                 self.assertFalse(terminal.is_as_before())
+                self.assertIn(1049 << 5, terminal.display.mode)
                 end(terminal)
                 self.quits(terminal)
 

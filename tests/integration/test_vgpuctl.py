@@ -295,6 +295,26 @@ class Verbs(DaemonTest):
             self.assertEqual(names, sorted(names))
         self.assertIn("--sort", self.refused("top", "--sort", "colour", code=2))
 
+    def completions(self, *words):
+        """What bash offers for the last of these words."""
+        script = """source <("$VGPUCTL" completion bash)
+            vgpuctl() { "$VGPUCTL" "$@"; }
+            COMP_WORDS=(vgpuctl "$@"); COMP_CWORD=$#
+            _vgpuctl; printf '%s\\n' "${COMPREPLY[@]}" """
+        environment = {**base_environment(), "VGPUCTL": str(VGPUCTL), "VGPU_ADMIN_SOCKET": str(admin_socket(self.daemon))}
+        result = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, env=environment)
+        self.assertEqual(result.stderr, "")
+        return result.stdout.split()
+
+    def test_bash_completes_verbs_options_and_names(self):
+        self.assertEqual(self.completions("q"), ["quarantine"])
+        self.assertEqual(self.completions("drain", ""), ["A", "B"])
+        self.assertEqual(self.completions("set", "b"), ["build-server"])
+        self.assertEqual(self.completions("set", "build-server", "wei"), ["weight"])
+        self.assertEqual(self.completions("--json", "top", "--so"), ["--socket", "--sort"])
+        self.assertEqual(self.completions("top", "--sort", "m"), ["memory"])
+        self.assertEqual(self.completions("status", ""), [])
+
     def test_wrong_command_lines(self):
         for arguments in ((), ("fly",), ("kill",), ("drain",), ("status", "more"), ("top", "--interval", "never")):
             self.assertEqual(vgpuctl(self.daemon, *arguments).returncode, 2, arguments)
