@@ -104,8 +104,7 @@ void stop(AdminSelf self) {
 
 }  // namespace
 
-bool may_administer(const Peer& peer, const std::vector<gid_t>& groups, uid_t own_uid,
-                    std::optional<gid_t> admin_gid) {
+bool may_administer(const Peer& peer, const std::vector<gid_t>& groups, uid_t own_uid, std::optional<gid_t> admin_gid) {
   return peer.uid == 0 || peer.uid == own_uid ||
          (admin_gid && std::find(groups.begin(), groups.end(), *admin_gid) != groups.end());
 }
@@ -117,9 +116,8 @@ void begin_ticks(AdminSelf self) {
 
 admin_actor::behavior_type admin(AdminSelf self, AdminParts parts) {
   self->state.parts = std::move(parts);
-  self->state.parts.context->for_each_member([&](const std::string&, const Pool::Member& member) {
-    self->state.schedulers.push_back(member.scheduler);
-  });
+  self->state.parts.context->for_each_member(
+      [&](const std::string&, const Pool::Member& member) { self->state.schedulers.push_back(member.scheduler); });
   return {
       [self](accepted_atom, const AdminClientPtr& socket) { accept(self, socket); },
       [self](line_atom, std::uint64_t id, const std::string& line) { handle_line(self, id, line); },

@@ -23,9 +23,9 @@ struct AdminParts {
   std::function<void()> alive;
 };
 
-/// Answers operators (vgpuctl) on the admin socket: docs/operations.md describes what is said there. Whoever may not ask
-/// is refused and logged. It waits for nobody: other actors answer by messages, what is watched is looked at by a clock
-/// that runs only while somebody watches.
+/// Answers operators (vgpuctl) on the admin socket: docs/operations.md describes what is said there. Whoever may not
+/// ask is refused and logged. It waits for nobody: other actors answer by messages, what is watched is looked at by a
+/// clock that runs only while somebody watches.
 struct AdminState {
   static inline const char* name = "admin";
 

@@ -162,8 +162,8 @@ Json pools_json(const AdminSources& sources, const Config& config) {
       memory += account.memory_bytes;
       nanoseconds += account.totals.gpu_nanoseconds;
     }
-    const auto vms = std::count_if(config.vms.begin(), config.vms.end(),
-                                   [&](const VmConfig& vm) { return vm.pool == pool.name; });
+    const auto vms =
+        std::count_if(config.vms.begin(), config.vms.end(), [&](const VmConfig& vm) { return vm.pool == pool.name; });
     all.push_back({{"name", pool.name},
                    {"state", pool.drained ? "drained" : "open"},
                    {"policy", pool.policy == PoolConfig::Policy::fair ? "fair" : "concurrent"},
@@ -191,7 +191,10 @@ Json vms_json(const AdminSources& sources, const Config& config) {
               {"uuid", vm != nullptr ? vm->uuid : ""},
               {"registered", vm != nullptr},
               {"pool", sum.sessions != 0 || vm == nullptr ? sum.pool : vm->pool},
-              {"state", quarantined ? "quarantined" : sum.sessions != 0 ? "active" : sum.qemus != 0 ? "connected" : "idle"},
+              {"state", quarantined         ? "quarantined"
+                        : sum.sessions != 0 ? "active"
+                        : sum.qemus != 0    ? "connected"
+                                            : "idle"},
               {"quarantined", quarantined},
               {"connected", sum.qemus != 0},
               {"weight", tenant.weight},

@@ -16,12 +16,23 @@ struct Verb {
   unsigned needs;
 };
 constexpr std::array kVerbs = {
-    Verb{"status", 0},        Verb{"top", 0},         Verb{"vms", 0},
-    Verb{"sessions", 0},      Verb{"pools", 0},       Verb{"gpus", 0},
-    Verb{"events", 0},        Verb{"reload", 0},      Verb{"set", kVm | kKey | kValue},
-    Verb{"kill", kSession},   Verb{"profile", kSession}, Verb{"quarantine", kVm},
-    Verb{"release", kVm},     Verb{"trace", kVm},     Verb{"drain", kPool},
-    Verb{"resume", kPool},    Verb{"log-level", kValue},
+    Verb{"status", 0},
+    Verb{"top", 0},
+    Verb{"vms", 0},
+    Verb{"sessions", 0},
+    Verb{"pools", 0},
+    Verb{"gpus", 0},
+    Verb{"events", 0},
+    Verb{"reload", 0},
+    Verb{"set", kVm | kKey | kValue},
+    Verb{"kill", kSession},
+    Verb{"profile", kSession},
+    Verb{"quarantine", kVm},
+    Verb{"release", kVm},
+    Verb{"trace", kVm},
+    Verb{"drain", kPool},
+    Verb{"resume", kPool},
+    Verb{"log-level", kValue},
 };
 constexpr double kLongestProfile = 3600;
 
@@ -104,7 +115,8 @@ std::variant<AdminRequest, AdminError> read_admin_request(const std::string& lin
       if (const auto error = fill(json, verb, config, request)) return *error;
       return request;
     }
-    return AdminError{"unknown_verb", "vgpud knows no verb \"" + request.verb + "\"; vgpuctl may be of a later release"};
+    return AdminError{"unknown_verb",
+                      "vgpud knows no verb \"" + request.verb + "\"; vgpuctl may be of a later release"};
   } catch (const Json::exception& error) {
     return AdminError{"bad_request", std::string("not a request: ") + error.what()};
   }

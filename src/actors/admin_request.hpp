@@ -24,10 +24,10 @@ struct AdminRequest {
   std::optional<std::uint32_t> vm;
   std::string pool;
   std::optional<std::uint32_t> session;
-  std::string key, value;     ///< set, log-level
-  bool end = false;           ///< drain, quarantine: end running sessions, too
-  double seconds = 5;         ///< profile
-  bool follow = true;         ///< events: go on
+  std::string key, value;  ///< set, log-level
+  bool end = false;        ///< drain, quarantine: end running sessions, too
+  double seconds = 5;      ///< profile
+  bool follow = true;      ///< events: go on
 };
 
 /// Reads one line. VMs may be named by number or by name, pools must exist.

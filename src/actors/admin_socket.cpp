@@ -4,8 +4,8 @@
 
 #include <array>
 #include <asio/buffer.hpp>
-#include <asio/post.hpp>
 #include <asio/local/stream_protocol.hpp>
+#include <asio/post.hpp>
 #include <asio/write.hpp>
 #include <cerrno>
 #include <deque>

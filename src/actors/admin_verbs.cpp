@@ -81,8 +81,9 @@ void kill(AdminSelf self, std::uint64_t id, std::uint32_t session) {
       self,
       [self, id, session](const SessionRecords& ended) {
         if (ended.empty())
-          return fail_client(self, id, {"unknown_session", "there is no session " + std::to_string(session) +
-                                                               "; vgpuctl sessions lists them"});
+          return fail_client(
+              self, id,
+              {"unknown_session", "there is no session " + std::to_string(session) + "; vgpuctl sessions lists them"});
         answer(self, id, {{"ended", numbers(ended)}});
       },
       end_atom_v, SessionFilter{session, {}});
@@ -116,8 +117,10 @@ void drain(AdminSelf self, std::uint64_t id, const AdminRequest& request) {
 void quarantine(AdminSelf self, std::uint64_t id, const AdminRequest& request) {
   const std::uint32_t vm = *request.vm;
   if (vm == 0)
-    return fail_client(self, id, {"bad_value", "VM 0 stands for all processes that claim no VM, and is never "
-                                               "quarantined; allow = false in [unregistered] refuses them"});
+    return fail_client(self, id,
+                       {"bad_value",
+                        "VM 0 stands for all processes that claim no VM, and is never "
+                        "quarantined; allow = false in [unregistered] refuses them"});
   std::string error;
   Quarantine& all = *self->state.parts.context->quarantine;
   const bool changed = all.impose(vm, std::chrono::system_clock::now(), error);
@@ -177,8 +180,9 @@ void events(AdminSelf self, std::uint64_t id, bool follow) {
 }
 
 void unwatch_profile(AdminSelf self, std::uint32_t session) {
-  ask_schedulers(self, [](const SessionRecords&) {}, watch_atom_v, SessionFilter{session, {}}, std::uint32_t{0},
-                 std::uint32_t{protocol::kWatchProfile});
+  ask_schedulers(
+      self, [](const SessionRecords&) {}, watch_atom_v, SessionFilter{session, {}}, std::uint32_t{0},
+      std::uint32_t{protocol::kWatchProfile});
 }
 
 void profile(AdminSelf self, std::uint64_t id, const AdminRequest& request) {
@@ -190,8 +194,9 @@ void profile(AdminSelf self, std::uint64_t id, const AdminRequest& request) {
   const auto begun = [self, id, session, milliseconds](const SessionRecords& records) {
     const auto found = self->state.clients.find(id);
     if (records.empty())
-      return fail_client(self, id, {"unknown_session", "there is no session " + std::to_string(session) +
-                                                           "; vgpuctl sessions lists them"});
+      return fail_client(
+          self, id,
+          {"unknown_session", "there is no session " + std::to_string(session) + "; vgpuctl sessions lists them"});
     if (found == self->state.clients.end()) return unwatch_profile(self, session);
     found->second.watches.emplace<ProfileStream>(records.front());
     found->second.socket->next();  // to see whether the client goes
@@ -240,8 +245,9 @@ void drop_client(AdminSelf self, std::uint64_t id) {
     self->state.parts.context->traces.end(trace->vm);
     SessionFilter filter;
     filter.vm = trace->vm;
-    ask_schedulers(self, [](const SessionRecords&) {}, watch_atom_v, filter, std::uint32_t{0},
-                   std::uint32_t{protocol::kWatchTrace});
+    ask_schedulers(
+        self, [](const SessionRecords&) {}, watch_atom_v, filter, std::uint32_t{0},
+        std::uint32_t{protocol::kWatchTrace});
   } else if (const auto* profile = std::get_if<ProfileStream>(&watches)) {
     unwatch_profile(self, profile->session());
   }

@@ -73,8 +73,8 @@ class Reader {
   void read_daemon(const toml::table* table) {
     static const toml::table kNone;
     TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[daemon]",
-                       {"socket", "socket_mode", "admin_socket", "admin_socket_mode", "admin_group", "metrics", "log_level",
-                        "log_format", "log_file", "state"});
+                       {"socket", "socket_mode", "admin_socket", "admin_socket_mode", "admin_group", "metrics",
+                        "log_level", "log_format", "log_file", "state"});
     config_.socket_mode = ::getuid() == 0 ? 0660 : 0600;
     if (const auto socket = reader.text("socket")) {
       config_.socket = *socket;
@@ -176,8 +176,7 @@ class Reader {
       if (end != nullptr && *end == '\0' && !text->get().empty()) mode = value;
     }
     if (mode < 0 || mode > 0777 || (mode & 0600) != 0600) {
-      reader.mistake(key,
-                     "expected permissions that let the owner read and write, such as \"0660\" or 0o660");
+      reader.mistake(key, "expected permissions that let the owner read and write, such as \"0660\" or 0o660");
       return;
     }
     to = static_cast<mode_t>(mode);

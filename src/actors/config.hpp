@@ -106,10 +106,10 @@ struct Config {
   std::filesystem::path file;  ///< where it was read; empty: nowhere
   std::filesystem::path socket;
   mode_t socket_mode = 0600;
-  std::filesystem::path qemu_socket;  ///< for QEMU's vgpu-stub devices
-  mode_t qemu_socket_mode = 0600;     ///< of this socket and of the ivshmem servers'
-  std::optional<gid_t> qemu_group;    ///< whose these sockets are; nothing: vgpud's own
-  std::optional<uid_t> qemu_user;     ///< beside root and the daemon's own user, whose word on VM ids is taken
+  std::filesystem::path qemu_socket;   ///< for QEMU's vgpu-stub devices
+  mode_t qemu_socket_mode = 0600;      ///< of this socket and of the ivshmem servers'
+  std::optional<gid_t> qemu_group;     ///< whose these sockets are; nothing: vgpud's own
+  std::optional<uid_t> qemu_user;      ///< beside root and the daemon's own user, whose word on VM ids is taken
   std::filesystem::path admin_socket;  ///< for vgpuctl
   mode_t admin_socket_mode = 0660;
   std::string admin_group = "vgpu-admin";  ///< whose members may do everything there

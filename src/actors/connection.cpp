@@ -132,7 +132,8 @@ void open_session(Self self, const protocol::Hello& hello) {
   };
   state.where = context.placement.enter(config->tenant(state.identity.vm), state.identity.pool, keeps_pool, usable);
   if (!state.where)
-    return end_session(self, drained ? ending_of(ErrorCode::pool_drained) : ending_of(ErrorCode::gpu_unhealthy, unhealthy));
+    return end_session(self,
+                       drained ? ending_of(ErrorCode::pool_drained) : ending_of(ErrorCode::gpu_unhealthy, unhealthy));
   state.identity.pool = state.where->pool;
   const Pool::Member& member = context.pools.at(state.where->pool).members.at(state.where->gpu);
   state.scheduler = member.scheduler;

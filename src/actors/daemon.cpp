@@ -1,8 +1,6 @@
 #include "actors/daemon.hpp"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,14 +25,14 @@
 #include "actors/guest_socket.hpp"
 #include "actors/ivshmem_servers.hpp"
 #include "actors/lease_policy.hpp"
-#include "actors/live_config.hpp"
 #include "actors/listener.hpp"
+#include "actors/live_config.hpp"
 #include "actors/metrics.hpp"
 #include "actors/metrics_server.hpp"
 #include "actors/pool_scheduler.hpp"
+#include "actors/process_setup.hpp"
 #include "actors/service_manager.hpp"
 #include "actors/vm_link.hpp"
-#include "common/journal.hpp"
 #include "common/log.hpp"
 #include "common/paths.hpp"
 #include "common/socket_file.hpp"
@@ -44,53 +42,12 @@ namespace {
 
 /// From the signal to giving up on a clean end.
 constexpr std::chrono::milliseconds kStopDeadline{4'500};
-/// Descriptors that a connection takes: socket, region, counters, doorbell twice, link, pidfd, its VM's account.
-constexpr rlim_t kFdsOfConnection = 9;
-constexpr rlim_t kFdsOfDaemon = 64;
 /// A part of the sandbox that is the daemon's to give, not the executor's to build.
 constexpr const char* kCgroup = "cgroup";
 
 int fail(const std::string& text) {
   log::error("vgpud cannot start", {{"reason", text}});
   return 1;
-}
-
-/// Everything goes to stderr, so that executors, which inherit it, write into the same file.
-bool redirect_log(const std::filesystem::path& file, std::string& error) {
-  if (file.empty()) return true;
-  const UniqueFd log(::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
-  if (log && ::dup2(log.get(), STDERR_FILENO) >= 0) return true;
-  error = "the log file " + file.string() + " cannot be opened: " + std::strerror(errno);
-  return false;
-}
-
-/// Where log lines go. Before the first one.
-void choose_log(const Config& config) {
-  constexpr std::size_t kKept = 1000;  // a day of a quiet host, some seconds of a stormy one
-  log::setup(config.log_level);
-  log::keep_events(kKept);
-  const bool to_journal = config.log_format == LogFormat::journald ||
-                          (config.log_format == LogFormat::automatic && config.log_file.empty() && log::stderr_is_journal());
-  if (to_journal) log::set_writer(log::write_journal);
-  if (config.log_format == LogFormat::json) log::set_writer(log::write_json);
-}
-
-/// Descriptors 0 to 2 must exist: else a guest's socket could become stderr of an executor.
-void fill_standard_descriptors() {
-  for (int fd = ::open("/dev/null", O_RDWR); fd >= 0; fd = ::open("/dev/null", O_RDWR))
-    if (fd > STDERR_FILENO) {
-      ::close(fd);
-      break;
-    }
-}
-
-/// Raises the limit of open files as far as it goes, and says how many connections that carries.
-std::size_t most_connections() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 64;
-  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 1u << 16);
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-  return std::max<rlim_t>((limit.rlim_cur - std::min(limit.rlim_cur, kFdsOfDaemon)) / kFdsOfConnection, 1);
 }
 
 /// The executor's program, checked. Empty: `error` says what to do.
@@ -312,16 +269,14 @@ class Daemon {
     context_->for_each_member([](const std::string& name, const Pool::Member& member) {
       log::info("pool", {{"pool", name}, {"driver", member.place.driver.library.string()}, {"gpu", member.place.text}});
     });
-    log::info(
-        "vgpud is ready",
-        {{"version", kVersion},
-         {"socket", config_.socket.string()},
-         {"qemu_socket", config_.qemu_socket.string()},
-         {"state", config_.state.empty() ? "none" : config_.state.string()},
-         {"admin_socket", config_.admin_socket.string()},
-         {"metrics", metrics_text()},
-         {"pid", ::getpid()},
-         {"most_connections", context_->most_connections}});
+    log::info("vgpud is ready", {{"version", kVersion},
+                                 {"socket", config_.socket.string()},
+                                 {"qemu_socket", config_.qemu_socket.string()},
+                                 {"state", config_.state.empty() ? "none" : config_.state.string()},
+                                 {"admin_socket", config_.admin_socket.string()},
+                                 {"metrics", metrics_text()},
+                                 {"pid", ::getpid()},
+                                 {"most_connections", context_->most_connections}});
   }
 
   void wait_for_reload() {

@@ -89,7 +89,8 @@ inline constexpr std::array<ErrorInfo, static_cast<std::size_t>(ErrorCode::count
     {ErrorCode::pool_drained, VGPU_END_LIMIT, kCudaErrorSystemNotReady,
      "this VM's pool is being drained and takes no new sessions; the host's operator resumes it by vgpuctl resume"},
     {ErrorCode::quarantined, VGPU_END_LIMIT, kCudaErrorNotPermitted,
-     "this VM is quarantined: its sessions ended by faults again and again, or the host's operator wished so; the operator "
+     "this VM is quarantined: its sessions ended by faults again and again, or the host's operator wished so; the "
+     "operator "
      "lifts that by vgpuctl release"},
     {ErrorCode::no_memory, VGPU_END_LIMIT, kCudaErrorOutOfMemory,
      "the host has no memory or descriptors for another session"},

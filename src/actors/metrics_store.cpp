@@ -173,7 +173,7 @@ std::vector<MetricsStore::Account> MetricsStore::accounts() const {
   const std::lock_guard lock(mutex_);
   std::map<Key, std::uint64_t> faults;
   for (const auto& [key, count] : faults_) faults[key.first] += count;
-  const std::map<Key, Totals> sums = totals();  // reads the live ones
+  const std::map<Key, Totals> sums = totals();                 // reads the live ones
   std::map<Key, std::pair<std::uint64_t, std::uint64_t>> now;  // sessions, memory
   for (const auto& [id, live] : live_) {
     auto& [sessions, memory] = now[key_of(live->record->vm, live->record->pool)];

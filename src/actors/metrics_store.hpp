@@ -30,8 +30,8 @@ struct SessionRecord {
   std::uint32_t vm = 0;
   std::string pool;
   std::vector<std::string> gpus;  ///< UUIDs of those that it sees, where they are known
-  std::string process;  ///< program, as the guest or else its kernel says
-  std::int64_t pid = 0;  ///< as the guest's kernel numbers it
+  std::string process;            ///< program, as the guest or else its kernel says
+  std::int64_t pid = 0;           ///< as the guest's kernel numbers it
   std::int64_t uid = 0;
   std::chrono::system_clock::time_point opened = std::chrono::system_clock::now();
   std::shared_ptr<const SessionMemory> memory;

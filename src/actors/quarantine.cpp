@@ -72,13 +72,12 @@ bool Quarantine::fault(std::uint32_t vm, vgpu_end_reason reason, const Quarantin
   quarantined_.insert(vm);
   faults_.erase(vm);
   if (folder_.empty()) return true;
-  const nlohmann::ordered_json what{
-      {"vm", vm},
-      {"since", time_text(now)},
-      {"by", "faults"},
-      {"faults", terms.faults},
-      {"window_seconds", terms.window.count()},
-      {"last_fault", protocol::end_reason_text(reason)}};
+  const nlohmann::ordered_json what{{"vm", vm},
+                                    {"since", time_text(now)},
+                                    {"by", "faults"},
+                                    {"faults", terms.faults},
+                                    {"window_seconds", terms.window.count()},
+                                    {"last_fault", protocol::end_reason_text(reason)}};
   keep(vm, what.dump(), error);
   return true;
 }

@@ -16,7 +16,7 @@ using Json = nlohmann::ordered_json;
 /// Exit codes of vgpuctl. Scripts know them: docs/operations.md.
 enum Exit : int {
   kDone = 0,
-  kRefused = 1,       ///< vgpud refused, or is not healthy
+  kRefused = 1,  ///< vgpud refused, or is not healthy
   kUsage = 2,
   kUnreachable = 3,   ///< vgpud can't be reached, or ended
   kNotPermitted = 4,  ///< this user may not

@@ -48,9 +48,7 @@ void describe_changing(CLI::App& app, Options& options) {
   CLI::App* const set =
       verb(app, options, "set", "change what a VM was given, at once and over restarts: set VM weight 200");
   add_vm(set, options);
-  set->add_option("KEY", options.key, std::string("one of: ") + kSettable)
-      ->required()
-      ->type_name("");
+  set->add_option("KEY", options.key, std::string("one of: ") + kSettable)->required()->type_name("");
   set->add_option("VALUE", options.value, "as in the configuration, or default: what that says")
       ->required()
       ->type_name("");
@@ -74,9 +72,7 @@ void describe_watching(CLI::App& app, Options& options) {
   add_vm(verb(app, options, "trace", "the calls of a VM's sessions as they come, with arguments and results"), options);
   CLI::App* const profile = verb(app, options, "profile", "a session's calls for a while: count, bytes, time");
   add_session(profile, options);
-  profile->add_option("--seconds", options.seconds, "how long")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.01, 3600.0));
+  profile->add_option("--seconds", options.seconds, "how long")->type_name("SECONDS")->check(CLI::Range(0.01, 3600.0));
   CLI::App* const completion = verb(app, options, "completion", "print the completions for a shell: bash or zsh");
   completion->add_option("SHELL", options.shell, "bash or zsh; man: the man page")
       ->required()

@@ -1,11 +1,11 @@
 #include "ctl/generate.hpp"
 
-#include "ctl/commands.hpp"
-
 #include <fmt/format.h>
 
 #include <functional>
 #include <vector>
+
+#include "ctl/commands.hpp"
 
 namespace vgpu::ctl {
 namespace {
@@ -88,7 +88,8 @@ _vgpuctl() {{
 }}
 complete -F _vgpuctl vgpuctl
 )",
-                     fmt::arg("words", words_function()), fmt::arg("verbs", verbs), fmt::arg("cases", cases), fmt::arg("all", flags_text(app)));
+                     fmt::arg("words", words_function()), fmt::arg("verbs", verbs), fmt::arg("cases", cases),
+                     fmt::arg("all", flags_text(app)));
 }
 
 /// `text` within single quotes of a shell, in zsh's lists of words with explanations.
@@ -123,7 +124,8 @@ std::string zsh(const CLI::App& app) {
       const std::string name = option->get_name(true);
       arguments += fmt::format(" \\\n          ':{}:{{compadd -- $(_vgpuctl_words {})}}'", name, name);
     }
-    cases += fmt::format("      {})\n        _arguments{}{}\n        ;;\n", verb->get_name(), zsh_options(*verb), arguments);
+    cases +=
+        fmt::format("      {})\n        _arguments{}{}\n        ;;\n", verb->get_name(), zsh_options(*verb), arguments);
   }
   return fmt::format(R"(#compdef vgpuctl
 # Completions of vgpuctl for zsh: printed by "vgpuctl completion zsh".
@@ -145,7 +147,8 @@ _vgpuctl() {{
 }}
 _vgpuctl "$@"
 )",
-                     fmt::arg("words", words_function()), fmt::arg("verbs", verbs), fmt::arg("cases", cases), fmt::arg("all", zsh_options(app)));
+                     fmt::arg("words", words_function()), fmt::arg("verbs", verbs), fmt::arg("cases", cases),
+                     fmt::arg("all", zsh_options(app)));
 }
 
 /// `text` as roff takes it.
@@ -170,13 +173,14 @@ std::string man_option(const CLI::Option& option) {
 }
 
 std::string man(const CLI::App& app) {
-  std::string text = ".\\\" Printed by \"vgpuctl completion man\".\n.TH VGPUCTL 1 \"\" vgpu \"User Commands\"\n"
-                     ".SH NAME\nvgpuctl \\- asks and steers vgpud\n"
-                     ".SH SYNOPSIS\n\\fBvgpuctl\\fR [\\fIOPTIONS\\fR] \\fIVERB\\fR [\\fIARGUMENTS\\fR]\n"
-                     ".SH DESCRIPTION\n" +
-                     roff(app.get_description()) +
-                     " It speaks to vgpud's admin socket; root, vgpud's own user and members of the group "
-                     "\\fBvgpu\\-admin\\fR may.\n.SH OPTIONS\n";
+  std::string text =
+      ".\\\" Printed by \"vgpuctl completion man\".\n.TH VGPUCTL 1 \"\" vgpu \"User Commands\"\n"
+      ".SH NAME\nvgpuctl \\- asks and steers vgpud\n"
+      ".SH SYNOPSIS\n\\fBvgpuctl\\fR [\\fIOPTIONS\\fR] \\fIVERB\\fR [\\fIARGUMENTS\\fR]\n"
+      ".SH DESCRIPTION\n" +
+      roff(app.get_description()) +
+      " It speaks to vgpud's admin socket; root, vgpud's own user and members of the group "
+      "\\fBvgpu\\-admin\\fR may.\n.SH OPTIONS\n";
   for (const CLI::Option* option : options_of(app, false)) text += man_option(*option);
   text += ".SH VERBS\n";
   for (const CLI::App* verb : verbs_of(app)) {

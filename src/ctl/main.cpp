@@ -53,7 +53,8 @@ int run_verb(const Options& options) {
   auto client = Client::connect(options.socket, failure);
   if (!client) return fail(failure);
   auto patience = std::chrono::milliseconds(kPatience);
-  if (options.verb == "profile") patience += std::chrono::milliseconds(static_cast<std::int64_t>(options.seconds * 1000));
+  if (options.verb == "profile")
+    patience += std::chrono::milliseconds(static_cast<std::int64_t>(options.seconds * 1000));
   const auto answer = client->ask(request_of(options), failure, patience);
   if (!answer) return fail(failure);
   const auto refused = refusal(*answer);

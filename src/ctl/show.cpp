@@ -33,9 +33,7 @@ std::string table_text(const Table& table, const char* nothing) {
 
 std::string show_status(const Json& status) {
   std::string text;
-  const auto line = [&](const char* name, const std::string& value) {
-    text += fmt::format("{:<13}{}\n", name, value);
-  };
+  const auto line = [&](const char* name, const std::string& value) { text += fmt::format("{:<13}{}\n", name, value); };
   line("vgpud", fmt::format("{}, {}, up {}, pid {}", text_of(status, "version"),
                             status.at("healthy").get<bool>() ? "healthy" : "NOT HEALTHY",
                             duration_text(number_of(status, "uptime_seconds")), text_of(status, "pid")));
@@ -46,9 +44,13 @@ std::string show_status(const Json& status) {
   line("GPUs", text_of(status, "gpus"));
   line("quarantined", list_text(status.at("quarantined")));
   line("drained", list_text(status.at("drained")));
-  for (const auto& [name, key] : {std::pair{"config", "config"}, {"state", "state"}, {"socket", "socket"},
-                                  {"QEMU socket", "qemu_socket"}, {"admin socket", "admin_socket"},
-                                  {"metrics", "metrics"}, {"log level", "log_level"}})
+  for (const auto& [name, key] : {std::pair{"config", "config"},
+                                  {"state", "state"},
+                                  {"socket", "socket"},
+                                  {"QEMU socket", "qemu_socket"},
+                                  {"admin socket", "admin_socket"},
+                                  {"metrics", "metrics"},
+                                  {"log level", "log_level"}})
     line(name, text_of(status, key));
   return text;
 }
@@ -73,8 +75,8 @@ std::string show_vms(const Json& vms) {
 }
 
 std::string show_sessions(const Json& sessions) {
-  Table table({">SESSION", ">VM", "POOL", ">PID", ">UID", "PROCESS", ">AGE", ">MEMORY", ">CALLS", ">KERNELS",
-               ">GPU TIME"});
+  Table table(
+      {">SESSION", ">VM", "POOL", ">PID", ">UID", "PROCESS", ">AGE", ">MEMORY", ">CALLS", ">KERNELS", ">GPU TIME"});
   for (const Json& session : sessions)
     table.add({text_of(session, "session"), text_of(session, "vm"), text_of(session, "pool"), text_of(session, "pid"),
                text_of(session, "uid"), text_of(session, "process"), duration_text(number_of(session, "age_seconds")),
@@ -158,8 +160,7 @@ std::string show(const std::string& verb, const Json& answer) {
     return "VM " + text_of(answer, "vm") + " is " + text_of(answer, "state") +
            (answer.value("changed", true) ? "" : " already") + consequences(answer);
   if (verb == "kill") return "ended session " + list_text(answer.at("ended")) + "\n";
-  if (verb == "reload")
-    return "reloaded: " + text_of(answer, "pools") + " pools, " + text_of(answer, "vms") + " VMs\n";
+  if (verb == "reload") return "reloaded: " + text_of(answer, "pools") + " pools, " + text_of(answer, "vms") + " VMs\n";
   if (verb == "log-level") return "the log's level is " + text_of(answer, "log_level") + "\n";
   return answer.dump() + "\n";
 }

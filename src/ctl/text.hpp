@@ -7,12 +7,12 @@
 /// How vgpuctl writes numbers and tables for people.
 namespace vgpu::ctl {
 
-std::string bytes_text(double bytes);        ///< "1.5 GiB"
-std::string count_text(double count);        ///< "12.3k"
-std::string duration_text(double seconds);   ///< "3:07:12", "2d 03:07"
-std::string short_time_text(double seconds); ///< "1.3 ms"
-std::string percent_text(double part);       ///< "45%"
-std::string time_text(double since_epoch);   ///< local time of day, to milliseconds
+std::string bytes_text(double bytes);         ///< "1.5 GiB"
+std::string count_text(double count);         ///< "12.3k"
+std::string duration_text(double seconds);    ///< "3:07:12", "2d 03:07"
+std::string short_time_text(double seconds);  ///< "1.3 ms"
+std::string percent_text(double part);        ///< "45%"
+std::string time_text(double since_epoch);    ///< local time of day, to milliseconds
 
 /// `text` with nothing in it that a terminal would obey: guests choose some of what is shown.
 std::string printable(std::string_view text);

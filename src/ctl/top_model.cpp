@@ -182,8 +182,13 @@ TopView top_view(const Json& before, const Json& after, SortKey sort, bool rever
   for (const Json& gpu : after.at("gpus")) view.gpus.push_back(gpu_of(gpu));
   std::map<std::string, double> gpus, weights;
   for (const Json& json : after.at("pools")) {
-    TopPool pool{json.at("name"), json.at("policy"), json.at("state"), json.at("gpus").size(),
-                 json.at("sessions"), json.at("vms_active"), 0};
+    TopPool pool{json.at("name"),
+                 json.at("policy"),
+                 json.at("state"),
+                 json.at("gpus").size(),
+                 json.at("sessions"),
+                 json.at("vms_active"),
+                 0};
     const Json* const was = find_by(before.at("pools"), "name", json.at("name"));
     gpus[pool.name] = static_cast<double>(std::max<std::uint64_t>(pool.gpus, 1));
     if (was != nullptr && seconds > 0) pool.busy = grown(*was, json, "gpu_seconds") / seconds / gpus[pool.name];
@@ -198,19 +203,20 @@ TopView top_view(const Json& before, const Json& after, SortKey sort, bool rever
   }
   for (TopVm& vm : view.vms_by_key)
     if (vm.sessions != 0) vm.due = static_cast<double>(vm.weight) / weights[vm.pool];
-  std::sort(view.vms_by_key.begin(), view.vms_by_key.end(),
-            [&](const TopVm& a, const TopVm& b) { return reverse ? comes_first(b, a, sort) : comes_first(a, b, sort); });
+  std::sort(view.vms_by_key.begin(), view.vms_by_key.end(), [&](const TopVm& a, const TopVm& b) {
+    return reverse ? comes_first(b, a, sort) : comes_first(a, b, sort);
+  });
   return view;
 }
 
 std::vector<Line> top_lines(const TopView& view, std::size_t width, SortKey sort) {
   std::vector<Line> lines;
-  lines.push_back({{"vgpud " + view.version, Style::bold},
-                   {fmt::format("  up {}  {} session{}  {} of {} VMs active  sorted by {}  ",
-                                duration_text(view.uptime), view.sessions, view.sessions == 1 ? "" : "s", view.active,
-                                std::max(view.vms, view.active), kSortNames[static_cast<std::size_t>(sort)])},
-                   {view.healthy ? "healthy" : "UNHEALTHY: " + view.problems,
-                    view.healthy ? Style::good : Style::bad}});
+  lines.push_back(
+      {{"vgpud " + view.version, Style::bold},
+       {fmt::format("  up {}  {} session{}  {} of {} VMs active  sorted by {}  ", duration_text(view.uptime),
+                    view.sessions, view.sessions == 1 ? "" : "s", view.active, std::max(view.vms, view.active),
+                    kSortNames[static_cast<std::size_t>(sort)])},
+       {view.healthy ? "healthy" : "UNHEALTHY: " + view.problems, view.healthy ? Style::good : Style::bad}});
   for (std::size_t i = 0; i < view.gpus.size(); ++i) lines.push_back(gpu_line(view.gpus[i], i));
   for (const TopPool& pool : view.pools) lines.push_back(pool_line(pool));
   lines.push_back({});

@@ -16,11 +16,11 @@ struct TopVm {
   std::uint64_t id = 0;
   std::string name, pool, state, priority;
   std::uint64_t weight = 0, sessions = 0, faults = 0, memory = 0;
-  std::uint64_t memory_limit = 0;   ///< 0: none
-  double share = 0;                 ///< of the GPU time of its pool, 0 to 1
-  double due = 0;                   ///< what its weight gives it of that among the VMs that have sessions
-  double calls = 0;                 ///< a second
-  std::optional<double> wait_p99;   ///< seconds; nothing: it waited for no lease
+  std::uint64_t memory_limit = 0;  ///< 0: none
+  double share = 0;                ///< of the GPU time of its pool, 0 to 1
+  double due = 0;                  ///< what its weight gives it of that among the VMs that have sessions
+  double calls = 0;                ///< a second
+  std::optional<double> wait_p99;  ///< seconds; nothing: it waited for no lease
 };
 
 struct TopGpu {

@@ -22,8 +22,8 @@ class Commands {
     kGone = 8,  ///< the daemon is gone
   };
 
-  /// `watch` is what the daemon wants to be told of calls. `force` is called if finished() does not come in time after stop or the daemon's end: then a kernel or the driver
-  /// hangs.
+  /// `watch` is what the daemon wants to be told of calls. `force` is called if finished() does not come in time after
+  /// stop or the daemon's end: then a kernel or the driver hangs.
   Commands(Link& link, Signal& signal, std::atomic<protocol::u32>& watch, std::function<void()> force);
   ~Commands();
   Commands(const Commands&) = delete;

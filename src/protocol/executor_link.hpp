@@ -36,7 +36,7 @@ struct ExecutorCommand {
   Type type = Type::start;
   u32 session = 0;
   u32 vm = 0;
-  u32 watch = 0;  ///< start, watch: bits of CallWatch
+  u32 watch = 0;     ///< start, watch: bits of CallWatch
   u32 log_json = 0;  ///< start: 1: lines of the log are JSON objects
   u32 reserved = 0;
   u64 region_bytes = 0;

@@ -36,7 +36,8 @@ struct AdminWorld : World {
     parts.sources.store = store;
     parts.sources.gpus = context->gpus;
     parts.sources.quarantine = context->quarantine;
-    parts.configuration = LiveConfig::open(*context->config(), [this] { return *context->config(); }, "", error);
+    parts.configuration = LiveConfig::open(
+        *context->config(), [this] { return *context->config(); }, "", error);
     parts.configuration->on_change([this](const Config& changed, bool) { context->set_config(changed); });
     parts.listener = listening;
     parts.alive = [this] { ++alive; };

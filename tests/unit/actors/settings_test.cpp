@@ -68,7 +68,8 @@ TEST_CASE("Settings are kept in a file, and read again") {
   const Settings settings{{{1, {{"weight", "7"}}}}, {"B"}};
   REQUIRE(write_settings(file, settings, error));
   CHECK(read_settings(file, error) == settings);
-  for (const char* wrong : {"", "[]", "{\"vms\":{\"x\":{}},\"drained\":[]}", "{\"vms\":{\"1\":{\"weight\":7}},\"drained\":[]}"}) {
+  for (const char* wrong :
+       {"", "[]", "{\"vms\":{\"x\":{}},\"drained\":[]}", "{\"vms\":{\"1\":{\"weight\":7}},\"drained\":[]}"}) {
     std::ofstream(file) << wrong;
     CHECK_FALSE(read_settings(file, error));
     CHECK(error.find("mend it, or remove it") != std::string::npos);
@@ -79,7 +80,8 @@ TEST_CASE("Settings are kept in a file, and read again") {
 TEST_CASE("A change is applied whole or not at all") {
   const Folder folder;
   std::string error, not_kept;
-  auto live = LiveConfig::open(config(), [] { return config(); }, folder.path, error);
+  auto live = LiveConfig::open(
+      config(), [] { return config(); }, folder.path, error);
   REQUIRE(live != nullptr);
   int applied = 0;
   std::uint32_t weight = 0;
@@ -96,7 +98,8 @@ TEST_CASE("A change is applied whole or not at all") {
   CHECK(applied == 1);
   CHECK(live->reload().empty());
   CHECK(weight == 9);  // what was set stays on top of what is read again
-  const auto next = LiveConfig::open(config(), [] { return config(); }, folder.path, error);
+  const auto next = LiveConfig::open(
+      config(), [] { return config(); }, folder.path, error);
   CHECK(next->config().vm(1)->tenant.weight == 9);
   CHECK(live->set(1, "weight", "default", not_kept).empty());
   CHECK(weight == 5);
@@ -106,7 +109,8 @@ TEST_CASE("A change is applied whole or not at all") {
 
 TEST_CASE("Without a folder a change says that it is not kept") {
   std::string error, not_kept;
-  const auto live = LiveConfig::open(config(), [] { return config(); }, "", error);
+  const auto live = LiveConfig::open(
+      config(), [] { return config(); }, "", error);
   live->on_change([](const Config&, bool) {});
   CHECK(live->set(1, "weight", "9", not_kept).empty());
   CHECK(not_kept.find("state in [daemon]") != std::string::npos);

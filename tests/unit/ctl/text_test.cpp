@@ -17,9 +17,7 @@ TEST_CASE("Numbers are short") {
   CHECK(short_time_text(2) == "2.00 s");
 }
 
-TEST_CASE("What guests chose does nothing to a terminal") {
-  CHECK(printable("a\x1b[2Jb\n\xc3\xa4") == "a?[2Jb???");
-}
+TEST_CASE("What guests chose does nothing to a terminal") { CHECK(printable("a\x1b[2Jb\n\xc3\xa4") == "a?[2Jb???"); }
 
 TEST_CASE("Columns of numbers are set to the right, no line ends with spaces") {
   Table table({">VM", "NAME", ">CALLS"});

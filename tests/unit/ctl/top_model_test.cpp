@@ -78,8 +78,8 @@ TEST_CASE("Shares are of the time between two answers, what is due follows from 
 }
 
 TEST_CASE("In a pool of two GPUs all of one is half") {
-  const TopView view = top_view(answer(0, {vm(1, "a", 1, 1, 0, 0)}, 2), answer(1, {vm(1, "a", 1, 1, 1, 0)}, 2),
-                                SortKey::share, false);
+  const TopView view =
+      top_view(answer(0, {vm(1, "a", 1, 1, 0, 0)}, 2), answer(1, {vm(1, "a", 1, 1, 1, 0)}, 2), SortKey::share, false);
   CHECK(view.vms_by_key[0].share == Approx(0.5));
   CHECK(view.pools[0].busy == Approx(0.5));
 }

@@ -36,7 +36,8 @@ TEST_CASE("watch: calls are told while somebody traces, with arguments and resul
   const u64 pointer = allocate(guest, 4096);
   CHECK(guest.call<call::cuMemFree>({Pointer{0x1234}}) != CUDA_SUCCESS);
   const std::string told = lines(reader, guest.stats->trace);
-  CHECK_THAT(told, Catch::Contains(fmt::format("call=cuMemAlloc bytes=4096 result=CUDA_SUCCESS pointer={:#x}\n", pointer)));
+  CHECK_THAT(told,
+             Catch::Contains(fmt::format("call=cuMemAlloc bytes=4096 result=CUDA_SUCCESS pointer={:#x}\n", pointer)));
   CHECK_THAT(told, Catch::Contains("call=cuMemFree "));
   CHECK_THAT(told, Catch::Contains("result=CUDA_ERROR_"));
   CHECK(guest.stats->profile[call::cuMemAlloc::index].calls.load() == 0);
