@@ -4,10 +4,7 @@ _vgpuctl_words() {
     VM) vgpuctl --json vms 2>/dev/null | grep -o '"name":"[^"]\+' | cut -d '"' -f 4 ;;
     POOL) vgpuctl --json pools 2>/dev/null | grep -o '"name":"[^"]\+' | cut -d '"' -f 4 ;;
     SESSION) vgpuctl --json sessions 2>/dev/null | grep -o '"session":[0-9]\+' | cut -d : -f 2 ;;
-    KEY)
-      echo weight priority memory-limit max-kernel-seconds sessions streams events modules graphs arena \
-        calls-per-second
-      ;;
+    KEY) echo weight priority memory-limit max-kernel-seconds sessions streams events modules graphs arena in-flight calls-per-second ;;
     VALUE) echo default low medium high ;;
     LEVEL) echo trace debug info warn error ;;
     SHELL) echo bash zsh ;;

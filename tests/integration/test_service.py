@@ -43,8 +43,9 @@ class Service(unittest.TestCase):
 
     def test_ready_reloading_stopping(self):
         with Daemon("", variables={"NOTIFY_SOCKET": self.manager.path}) as daemon:
+            wait_until(lambda: any(line.startswith("STATUS=serving 2 pools") for line in self.manager.look()),
+                       lambda: f"it never serves: {self.manager.told}")
             self.assertEqual(self.manager.count("READY=1"), 1)
-            self.assertTrue(any(line.startswith("STATUS=serving 2 pools") for line in self.manager.told))
             daemon.reload("")
             wait_until(lambda: self.manager.count("READY=1") == 2, "the reload is never over")
             told = self.manager.told

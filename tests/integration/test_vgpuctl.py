@@ -77,6 +77,9 @@ class Verbs(DaemonTest):
     CONFIG = CONFIG
     LOG_LEVEL = "info"
 
+    def setUp(self):
+        self.daemon.wait_idle()
+
     def ctl(self, *arguments):
         result = vgpuctl(self.daemon, *arguments)
         self.assertEqual(result.returncode, 0, f"{result.args}: {result.stdout}{result.stderr}\n{self.log_tail()}")

@@ -1,4 +1,6 @@
 // Who watches a session's calls is told of them; who does not costs nothing and is told nothing.
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 
 #include "guest.hpp"
