@@ -30,10 +30,13 @@ struct SessionRecord {
   std::uint32_t vm = 0;
   std::string pool;
   std::vector<std::string> gpus;  ///< UUIDs of those that it sees, where they are known
+  std::string process;            ///< program, as the guest or else its kernel says
+  std::int64_t pid = 0;           ///< as the guest's kernel numbers it
+  std::int64_t uid = 0;
+  std::chrono::system_clock::time_point opened = std::chrono::system_clock::now();
   std::shared_ptr<const SessionMemory> memory;
-  VmPlacePtr place;      ///< null: its executor is never known to be reaped
-  std::int32_t pid = 0;  ///< as the guest says
-  std::string process;   ///< program
+  VmPlacePtr place;            ///< null: its executor is never known to be reaped
+  std::int32_t guest_pid = 0;  ///< as the guest says
   std::atomic<std::uint64_t> doorbells{0};
   WaitHistogram waits;  ///< for leases
 };
@@ -106,8 +109,18 @@ class MetricsStore final : public prometheus::Collectable {
     std::string pool;
     Totals totals;
     std::uint64_t faults = 0;
+    std::uint64_t sessions = 0;      ///< that live
+    std::uint64_t memory_bytes = 0;  ///< that is charged to them
+    std::uint64_t qemus = 0;         ///< that are connected
   };
   std::vector<Account> accounts() const;
+  /// The sessions that live, with what was counted of each.
+  struct LiveSession {
+    SessionRecordPtr record;
+    Totals totals;
+    std::uint64_t memory_bytes = 0;
+  };
+  std::vector<LiveSession> sessions() const;
 
  private:
   static constexpr std::size_t kDirections = protocol::SessionStats::kDirections;
