@@ -82,8 +82,8 @@ its own processors, look there.
     panel("Ring full", "per second", [query(per_second("vgpu_ring_full_waits_total"), "waits for room")],
           "Times that the program was so far ahead that it had to wait.", width=6),
     panel("Use of the GPUs", "ratio",
-          [query(f"vgpu_gpu_utilization_ratio{{{HERE}}} * on (instance, uuid) group_left (pool) "
-                 f"(vgpu_pool_gpu_info{{{HERE}}} and on (instance, pool) {ITS_POOLS})", "{{uuid}}, pool {{pool}}")],
+          [query(f"(vgpu_pool_gpu_info{{{HERE}}} and on (instance, pool) {ITS_POOLS}) "
+                 f"* on (instance, uuid) group_left () vgpu_gpu_utilization_ratio{{{HERE}}}", "{{uuid}}, pool {{pool}}")],
           "Of the GPUs of its pools, by everybody on the host. Low while sessions wait: something is wrong.", width=6,
           maximum=1),
 )

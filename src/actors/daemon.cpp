@@ -180,8 +180,8 @@ class Daemon {
     context_->quarantine = Quarantine::open(config_.state.empty() ? "" : config_.state / "quarantine", error);
     if (context_->quarantine == nullptr) return false;
     store_ = std::make_shared<MetricsStore>(context_->quarantine, context_->gpus);
-    for (const PoolConfig& pool : config_.pools) store_->declare(0, pool.name);
-    for (const VmConfig& vm : config_.vms) store_->declare(vm.id, vm.pool);
+    store_->configured(context_->config());
+    store_->reloaded(true, std::chrono::system_clock::now());
     context_->for_each_member([this](const std::string& pool, const Pool::Member& member) {
       for (const std::string& uuid : member.place.uuids) store_->pool_gpu(pool, uuid);
     });
@@ -268,34 +268,35 @@ class Daemon {
   void wait_for_reload() {
     reload_signal_.async_wait([this](const asio::error_code& failure, int) {
       if (failure) return;
-      reload();
+      store_->reloaded(reload(), std::chrono::system_clock::now());
       wait_for_reload();
     });
   }
 
-  /// All of the new configuration, or nothing of it. Sessions go on.
-  void reload() {
+  /// All of the new configuration, or nothing of it: false. Sessions go on.
+  bool reload() {
     const auto read = read_again_();
     if (const auto* mistakes = std::get_if<Mistakes>(&read)) {
       for (const std::string& mistake : *mistakes)
         log::error("the configuration is not reloaded: it has a mistake", {{"mistake", mistake}});
-      return;
+      return false;
     }
     const Config& wanted = std::get<Config>(read);
     if (const std::vector<std::string> fixed = needs_restart(*context_->config(), wanted); !fixed.empty()) {
       for (const std::string& what : fixed)
         log::error("the configuration is not reloaded: it has a change that needs a restart", {{"changed", what}});
-      return;
+      return false;
     }
     context_->set_config(wanted);
     context_->quarantine->refresh();
     log::setup(wanted.log_level);
-    for (const VmConfig& vm : wanted.vms) store_->declare(vm.id, vm.pool);
+    store_->configured(context_->config());
     context_->gpus->forgive();
     context_->for_each_member([this](const std::string&, const Pool::Member& member) {
       caf::anon_send(member.scheduler, changed_atom_v, context_->config());
     });
     log::info("the configuration was reloaded", {{"pools", wanted.pools.size()}, {"vms", wanted.vms.size()}});
+    return true;
   }
 
   void begin_stop(int signal) {

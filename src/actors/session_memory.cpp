@@ -99,6 +99,10 @@ SessionMemory::~SessionMemory() {
   if (stats_ != nullptr) ::munmap(stats_, sizeof(protocol::SessionStats));
 }
 
+std::uint32_t SessionMemory::ring_full_waits() const noexcept {
+  return std::atomic_ref(control().ring_full_waits).load(std::memory_order_relaxed);
+}
+
 void SessionMemory::open() noexcept {
   std::uint32_t expected = VGPU_STATE_OPENING;
   std::atomic_ref(control().state).compare_exchange_strong(expected, VGPU_STATE_OPEN, std::memory_order_acq_rel);

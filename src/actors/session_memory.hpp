@@ -44,6 +44,9 @@ class SessionMemory {
   /// Written by the executor, which is no more trusted than its session: any value may stand there.
   const protocol::SessionStats& stats() const noexcept { return *stats_; }
 
+  /// Times that a thread of the guest found no room in the ring, as the guest says.
+  std::uint32_t ring_full_waits() const noexcept;
+
   /// OPENING becomes OPEN; an ENDED that the executor wrote meanwhile stays.
   void open() noexcept;
 

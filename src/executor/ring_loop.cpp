@@ -48,7 +48,8 @@ RingLoop::RingLoop(Session& session, Commands& commands, std::chrono::microsecon
       reader_(control_, session.region.ring()),
       current_(session.cuda, session.contexts),
       drain_(session),
-      rate_(session.account.shared()) {}
+      rate_(session.account.shared()),
+      queue_delay_(session.stats) {}
 
 void RingLoop::run() {
   for (;;) {
@@ -99,6 +100,13 @@ bool RingLoop::may_read() const noexcept { return lease_.held() && !asleep_ && !
 bool RingLoop::is_throttled() { return session_.backlog.on() && session_.backlog.full(current_, Clock::now()); }
 
 bool RingLoop::read() {
+  if (queue_delay_.due()) queue_delay_.found(reader_.published(), reader_.consumed(), Clock::now());
+  const bool found = read_batch();
+  if (queue_delay_.over(reader_.consumed())) queue_delay_.ran(Clock::now());
+  return found;
+}
+
+bool RingLoop::read_batch() {
   for (unsigned i = 0; i < kBatch; ++i) {
     switch (read_one()) {
       case Reading::empty:
@@ -256,6 +264,7 @@ void RingLoop::try_to_finish() {
   const Lease::Use use = lease_.end(now);
   used_before_ += use.busy;
   publish_use({});
+  queue_delay_.found(reader_.published(), reader_.consumed(), now);
   ExecutorEvent event;
   event.type = ExecutorEvent::Type::idle;
   event.order = lease_.order();
