@@ -1,5 +1,6 @@
 """Draws Grafana's dashboards without Grafana: see monitoring/pictures."""
 
+import math
 import sys
 import textwrap
 import time
@@ -9,12 +10,14 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.ticker import FuncFormatter  # noqa: E402
+from matplotlib.ticker import FuncFormatter, MultipleLocator  # noqa: E402
+from PIL import Image  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/integration"))
 
-from busy_host import BusyHost  # noqa: E402
+from busy_host import POOL_OF, BusyHost  # noqa: E402
+from harness import program  # noqa: E402
 from prometheus import Prometheus, dashboards, substitute  # noqa: E402
 
 TARGET = ROOT / "docs/pictures"
@@ -94,6 +97,8 @@ class Drawer:
                 axes.axhline(step["value"], color=COLOURS[step["color"]], linewidth=0.6, linestyle=":")
         axes.set_xlim(0, self.end - self.start)
         axes.set_ylim(bottom=0)
+        if unit in ("bytes", "Bps") and axes.get_ylim()[1] > 1:
+            axes.yaxis.set_major_locator(MultipleLocator(2 ** math.ceil(math.log2(axes.get_ylim()[1] / 6))))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text_of(value, unit)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} s"))
         axes.grid(linewidth=0.3)
@@ -167,7 +172,7 @@ class Drawer:
             place = panel["gridPos"]
             top = 1 - (place["y"] + 0.4 / LINE) / total
             if panel["type"] == "row":
-                figure.text(0.01, top - 0.7 / total, panel["title"], fontsize=9, color="#555", weight="bold")
+                figure.text(0.01, top - 0.7 / total, panel["title"].replace("$vm", VARIABLES["vm"]), fontsize=9, color="#555", weight="bold")
                 continue
             curve = panel["type"] in ("timeseries", "heatmap", "bargauge")
             left = (0.6 if panel["type"] != "bargauge" else 3) + 1 * curve
@@ -180,24 +185,28 @@ class Drawer:
         file = TARGET / f"{board['uid']}.png"
         figure.savefig(file)
         plt.close(figure)
+        Image.open(file).convert("RGB").quantize(96).save(file, optimize=True)
         return file
 
 
 def work(host, seconds):
     """One VM, then all three, trouble in between; the GPU gets warmer meanwhile."""
-    end = time.monotonic() + seconds
+    begin = time.monotonic()
     host.start_load((111,))
-    time.sleep(seconds / 4)
-    host.sensors.say(temperature=74, power=560000)
-    host.start_load((112, 113))
-    host.make_trouble()
-    time.sleep(max(end - time.monotonic(), 0))
+    while (passed := time.monotonic() - begin) < seconds:
+        if len(host.load) == 1 and passed > seconds / 4:
+            host.sensors.say(temperature=74, power=560000)
+            host.start_load((112, 113))
+            host.make_trouble()
+        for vm in POOL_OF:
+            host.daemon.run(program("counted"), 20, 1 << 20, vm=vm)
+            host.daemon.run(program("streams_events"), vm=vm)
 
 
 def main():
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 90
     TARGET.mkdir(parents=True, exist_ok=True)
-    with BusyHost(rate="20M") as host, Prometheus(host.address) as prometheus:
+    with BusyHost() as host, Prometheus(host.address) as prometheus:
         start = time.time()
         work(host, seconds)
         end = time.time()

@@ -29,7 +29,7 @@ NOW = row(
     now("Sessions", "number", f"sum(vgpu_sessions{{{IN}}})", "Processes of guests that use the GPU."),
     now("Calls per second", "per second", f"sum(rate(vgpu_calls_processed_total{{{IN}}}[$__rate_interval]))",
         "CUDA calls that executors process."),
-    now("Faults, 1 h", "number", f"sum(increase(vgpu_faults_total{{{IN}}}[1h]))",
+    now("Faults, 1 h", "number", f"round(sum(increase(vgpu_faults_total{{{IN}}}[1h])))",
         "Sessions that ended by a fault within the last hour. Below: by VM and reason.", [(1, YELLOW), (10, RED)]),
     now("VMs in quarantine", "number", f"sum(max by (instance, vm) (vgpu_vm_quarantined{{{IN}}}))",
         "VMs that get no session because of their faults.", [(1, RED)]),
@@ -101,8 +101,8 @@ MEMORY = row(
           "VMs with a limit only. At 100 % allocations fail with CUDA_ERROR_OUT_OF_MEMORY.",
           thresholds=[(0.8, YELLOW), (0.95, RED)], maximum=1, link=TO_VM),
     panel("Met their limit", "per second",
-          [query(f"sum by (vm, limit) (rate(vgpu_limit_refusals_total{{{IN}}}[$__rate_interval])) > 0 or "
-                 f"sum by (limit) (rate(vgpu_limit_refusals_total{{{IN}}}[$__rate_interval]))", "VM {{vm}} {{limit}}")],
+          [query(f"topk(10, sum by (instance, vm, limit) (rate(vgpu_limit_refusals_total{{{IN}}}[$__rate_interval])))",
+                 "VM {{vm}} {{limit}}")],
           "What limits did not allow: programs got an error."),
 )
 

@@ -28,7 +28,7 @@ IDENTITY = row(
           thresholds=[(1, RED)]),
     panel("Sessions", "number", f"sum(vgpu_sessions{{{OF}}})", "Its processes that use the GPU.", kind="stat", width=3,
           height=4),
-    panel("Faults, 1 h", "number", f"sum(increase(vgpu_faults_total{{{OF}}}[1h]))", "Sessions that ended by a fault.",
+    panel("Faults, 1 h", "number", f"round(sum(increase(vgpu_faults_total{{{OF}}}[1h])))", "Sessions that ended by a fault.",
           kind="stat", width=3, height=4, thresholds=[(1, YELLOW), (10, RED)]),
 )
 
@@ -91,26 +91,27 @@ its own processors, look there.
 WORK = row(
     "What it does",
     panel("Calls processed", "number", [query(f"sum by (instance, pool) (vgpu_calls_processed_total{{{OF}}})",
-                                              "pool {{pool}}")], "Since vgpud was started."),
+                                              "pool {{pool}}")], "Since vgpud was started.", width=6),
     panel("Calls per second", "per second", [query(per_second("vgpu_calls_processed_total"), "calls"),
                                              query(f"max(vgpu_vm_calls_per_second_limit{{{OF}}})", "limit")],
-          "And its calls_per_second, where it has such a limit."),
+          "And its calls_per_second, where it has such a limit.", width=6),
     panel("Calls by name", "per second",
           [query(f"topk(15, sum by (call) (rate(vgpu_calls_by_name_total{{{OF}}}{RATE})))", "{{call}}")],
-          "The 15 most frequent.", stacked=True),
-    panel("Calls by name, since vgpud was started", "number", f"sum by (call) (vgpu_calls_by_name_total{{{OF}}}) > 0",
-          "Click a column's head to sort.", kind="bargauge", width=12, height=12),
+          "The 15 most frequent.", stacked=True, width=6),
     panel("Wakes and sleeps", "per second", [
         query(per_second("vgpu_doorbells_total"), "doorbells"),
         query(per_second("vgpu_executor_sleeps_total"), "executor went to sleep")],
         "A busy program rings nobody. Thousands a second: it works in bursts shorter than the executors' patience "
-        "(spin_microseconds).", width=12, height=6),
+        "(spin_microseconds).", width=6),
+    panel("Calls by name, since vgpud was started", "number",
+          [query(f"sort_desc(sum by (call) (vgpu_calls_by_name_total{{{OF}}}))", "{{call}}")],
+          "All that it ever made.", kind="bargauge", width=12, height=12),
     panel("Time in the ring", "number",
           [query(f"sum by (le) (increase(vgpu_queue_delay_seconds_bucket{{{OF}}}{RATE}))")],
-          "How long calls lie in the ring; sampled.", kind="heatmap", width=6, height=6),
+          "How long calls lie in the ring; sampled.", kind="heatmap", width=6, height=12),
     panel("Waits for leases", "number",
           [query(f"sum by (le) (increase(vgpu_lease_wait_seconds_bucket{{{OF}}}{RATE}))")],
-          "How long its sessions waited for the GPU.", kind="heatmap", width=6, height=6),
+          "How long its sessions waited for the GPU.", kind="heatmap", width=6, height=12),
 )
 
 HOLDS = row(

@@ -25,7 +25,8 @@ const char* priority_text(Priority priority) {
 }
 
 struct VmFamilies {
-  Family info{"vgpu_vm_info", "What a VM is and was given; domain: its name, as libvirt's exporters spell it. Always 1.",
+  Family info{"vgpu_vm_info",
+              "What a VM is and was given; domain: its name, as libvirt's exporters spell it. Always 1.",
               MetricType::Gauge};
   Family weight{"vgpu_vm_weight", "The VM's weight: shares within a priority are in proportion to it.",
                 MetricType::Gauge};
@@ -82,8 +83,8 @@ std::vector<prometheus::MetricFamily> config_metrics(const Config& config, const
     vms.add(vm);
   }
   std::vector<prometheus::MetricFamily> families;
-  for (Family* family : {&pools, &quantum, &vms.info, &vms.weight, &vms.memory, &vms.arena, &vms.sessions, &vms.rate,
-                         &vms.objects})
+  for (Family* family :
+       {&pools, &quantum, &vms.info, &vms.weight, &vms.memory, &vms.arena, &vms.sessions, &vms.rate, &vms.objects})
     if (!family->empty()) families.push_back(family->take());
   return families;
 }

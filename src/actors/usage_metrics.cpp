@@ -14,10 +14,9 @@ using protocol::Limit;
 /// Every reason for which a fault is counted. All have a series from the beginning: a series that begins with its first
 /// fault never shows Prometheus that something rose.
 constexpr vgpu_end_reason kFaults[] = {
-    VGPU_END_BAD_RECORD,    VGPU_END_BAD_CHECK, VGPU_END_UNKNOWN_CALL, VGPU_END_BAD_REQUEST,
-    VGPU_END_BAD_RING,      VGPU_END_BAD_BULK,  VGPU_END_VERSION,      VGPU_END_EXECUTOR_DIED,
-    VGPU_END_EXECUTOR_START, VGPU_END_GPU_FAULT, VGPU_END_LIMIT,       VGPU_END_WATCHDOG,
-    VGPU_END_GPU_LOST,      VGPU_END_INTERNAL};
+    VGPU_END_BAD_RECORD, VGPU_END_BAD_CHECK, VGPU_END_UNKNOWN_CALL,  VGPU_END_BAD_REQUEST,    VGPU_END_BAD_RING,
+    VGPU_END_BAD_BULK,   VGPU_END_VERSION,   VGPU_END_EXECUTOR_DIED, VGPU_END_EXECUTOR_START, VGPU_END_GPU_FAULT,
+    VGPU_END_LIMIT,      VGPU_END_WATCHDOG,  VGPU_END_GPU_LOST,      VGPU_END_INTERNAL};
 constexpr Limit kObjects[] = {Limit::streams, Limit::events, Limit::modules, Limit::graphs};
 constexpr const char* kLeaseStates[] = {"none", "waiting", "held"};
 
@@ -114,10 +113,10 @@ void UsageMetrics::add(std::uint32_t vm, const std::string& pool, const Usage& u
 std::vector<prometheus::MetricFamily> UsageMetrics::take() {
   Families& all = *families_;
   std::vector<prometheus::MetricFamily> taken;
-  for (Family* family :
-       {&all.calls, &all.by_name, &all.sync_calls, &all.doorbells, &all.sleeps, &all.full, &all.kernels, &all.copied,
-        &all.gpu, &all.byte_seconds, &all.waits, &all.delays, &all.limited, &all.delayed, &all.faults, &all.sessions,
-        &all.leases, &all.memory, &all.arena, &all.objects, &all.connected, &all.quarantined})
+  for (Family* family : {&all.calls,   &all.by_name, &all.sync_calls, &all.doorbells,    &all.sleeps, &all.full,
+                         &all.kernels, &all.copied,  &all.gpu,        &all.byte_seconds, &all.waits,  &all.delays,
+                         &all.limited, &all.delayed, &all.faults,     &all.sessions,     &all.leases, &all.memory,
+                         &all.arena,   &all.objects, &all.connected,  &all.quarantined})
     if (!family->empty()) taken.push_back(family->take());
   return taken;
 }

@@ -196,6 +196,7 @@ void RingLoop::poll_parked() {
   last_poll_ = now;
   session_.parking.poll(current_);
   lease_.check(now);
+  publish_use(lease_.busy(now));
 }
 
 bool RingLoop::spin() {

@@ -70,12 +70,10 @@ class Sensors:
 class BusyHost:
     """The daemon, and guests that keep it busy from start_load() to stop_load()."""
 
-    def __init__(self, log_level="info", rate=None):
-        """`rate`: of the software GPU, so that GPU time passes on a machine of any speed."""
+    def __init__(self, log_level="info"):
         self.folder = tempfile.TemporaryDirectory(prefix="vgpu-busy-")
         self.sensors = Sensors(self.folder.name)
-        config = CONFIG + (f'rate = "{rate}"\n' if rate else "")
-        self.daemon = Daemon(config, gpu=None, log_level=log_level,
+        self.daemon = Daemon(CONFIG, gpu=None, log_level=log_level,
                              variables={"VGPU_SOFTGPU_NVML_STATE": str(self.sensors.path)})
         self.address = f"127.0.0.1:{self.daemon.port}"
         self.load = []

@@ -179,6 +179,11 @@ class EverythingIsSeen(unittest.TestCase):
         uuids = self.prometheus.by("uuid", "vgpu_pool_gpu_info * on (uuid) group_left (name) vgpu_gpu_info")
         self.assertEqual(len(uuids), 1)
 
+    def test_who_holds_the_gpu_and_who_waits(self):
+        """Two VMs that saturate a fair pool: one has the GPU, the other one waits."""
+        for state in ("held", "waiting"):
+            wait_until(lambda: self.prometheus.query(f'sum(vgpu_leases{{pool="A", state="{state}"}}) == 1'), state)
+
     def test_series_stay_few(self):
         """docs/monitoring.md promises so many for each VM."""
         per_vm = [line for line in self.exposed.splitlines() if 'vm="112"' in line]
