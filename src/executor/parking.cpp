@@ -38,7 +38,7 @@ class WaitJob final : public Job {
 
  private:
   /// cuEventSynchronize sleeps only on events made with CU_EVENT_BLOCKING_SYNC, and those cost every wait, however
-  /// short, an interrupt: launch + synchronize took 42 us with them instead of 10 us (H100). Sleeps a 64th of the
+  /// short, an interrupt: launch + synchronize took 42 us with them instead of 10 us (H100). Sleeps a 128th of the
   /// time waited so far, so that the answer is at most so much late.
   CUresult ask_and_sleep() noexcept {
     const auto start = std::chrono::steady_clock::now();
@@ -47,7 +47,7 @@ class WaitJob final : public Job {
       if (result != CUDA_ERROR_NOT_READY || session_.ended()) return result;
       const auto waited =
           std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start);
-      std::this_thread::sleep_for(std::clamp<std::chrono::microseconds>(waited / 64, 50us, 1000us));
+      std::this_thread::sleep_for(std::clamp<std::chrono::microseconds>(waited / 128, 20us, 1000us));
     }
   }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 #include "executor/call_log.hpp"
 #include "protocol/end_reason.hpp"
@@ -27,6 +28,9 @@ constexpr auto kNoDrain = 100us;
 /// A call that blocks is waited for so long as if records came: an allocation takes some 50 us, and its caller's next
 /// call follows within one. To sleep would cost the lease, and a doorbell to get it back.
 constexpr auto kShortCall = 500us;
+/// After a wait or a call that was answered by a worker, the empty ring is polled so many times as long as usually: the
+/// caller may have to wake up, and goes on then.
+constexpr int kLinger = 4;
 u64 nanoseconds(std::chrono::steady_clock::duration time) {
   return static_cast<u64>(std::chrono::nanoseconds(time).count());
 }
@@ -67,10 +71,14 @@ void RingLoop::run() {
     note_empty();
     if (may_read() && (spin() || !announce_sleep())) continue;
     if (lease_.held()) try_to_finish();
+    const unsigned jobs = session_.workers.outstanding();
     session_.signal.sleep(seen, longest_sleep());
     lease_.check(Clock::now());
+    if (!asleep_ || !lease_.held()) continue;
+    const bool answered = session_.workers.outstanding() < jobs && !lease_.limited();
     // The guest's doorbell comes by way of the daemon; woken by something else, we need not wait for it.
-    if (asleep_ && lease_.held() && reader_.pending()) wake_up();
+    if (answered || reader_.pending()) wake_up();
+    if (answered) spins_ = kLinger;
   }
 }
 
@@ -201,7 +209,7 @@ void RingLoop::poll_parked() {
 
 bool RingLoop::spin() {
   const Clock::time_point begin = Clock::now();
-  Clock::time_point end = begin + spin_;
+  Clock::time_point end = begin + spin_ * std::exchange(spins_, 1);
   for (unsigned i = 1;; ++i) {
     if (reader_.pending() || commands_.pending() || session_.ended()) return true;
     pause_.step();

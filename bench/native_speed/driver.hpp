@@ -1,7 +1,7 @@
 #pragma once
 #include <cuda.h>
 
-#include <filesystem>
+#include <string>
 
 /// The driver API of one library, opened at run time: two libraries that export the same names are compared, so nothing
 /// is linked.
@@ -12,11 +12,11 @@ namespace vgpu::bench {
 // Formatted by hand: clang-format would stack the names into a staircase.
 // clang-format off
 #define VGPU_BENCH_FUNCTIONS(X) \
-  X(cuInit) X(cuDeviceGet) X(cuDeviceGetName) X(cuDevicePrimaryCtxRetain) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
-  X(cuModuleLoadData) X(cuModuleGetFunction) X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemAllocAsync) \
-  X(cuMemFreeAsync) X(cuMemAllocHost) X(cuMemFreeHost) X(cuMemcpyHtoD) X(cuMemcpyDtoH) X(cuStreamCreate) \
-  X(cuStreamSynchronize) X(cuStreamQuery) X(cuEventCreate) X(cuEventRecord) X(cuEventQuery) X(cuEventSynchronize) \
-  X(cuLaunchKernel) X(cuGetErrorName)
+  X(cuInit) X(cuDeviceGet) X(cuDevicePrimaryCtxRetain) X(cuCtxSetCurrent) X(cuModuleLoadData) X(cuModuleUnload) \
+  X(cuModuleGetFunction) X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemAllocAsync) X(cuMemFreeAsync) \
+  X(cuMemAllocHost) X(cuMemFreeHost) X(cuMemcpyHtoD) X(cuMemcpyDtoH) X(cuStreamCreate) X(cuStreamSynchronize) \
+  X(cuStreamQuery) X(cuEventCreate) X(cuEventRecord) X(cuEventQuery) X(cuLaunchKernel) X(cuGraphCreate) \
+  X(cuGraphAddKernelNode) X(cuGraphInstantiate) X(cuGraphLaunch) X(cuGraphExecDestroy) X(cuGraphDestroy) X(cuGetErrorName)
 // clang-format on
 
 struct Driver {
@@ -24,8 +24,9 @@ struct Driver {
   VGPU_BENCH_FUNCTIONS(VGPU_BENCH_MEMBER)
 #undef VGPU_BENCH_MEMBER
 
-  /// Throws std::runtime_error with the reason when the library can't be opened or lacks a function.
-  explicit Driver(const std::filesystem::path& library);
+  /// library: a path, or a name that the loader looks up. Throws std::runtime_error with the reason when the library
+  /// can't be opened or lacks a function.
+  explicit Driver(const std::string& library);
 
   /// Throws std::runtime_error naming `what` unless `result` is CUDA_SUCCESS.
   void check(CUresult result, const char* what) const;

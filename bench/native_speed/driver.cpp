@@ -10,12 +10,12 @@ namespace vgpu::bench {
 #define VGPU_BENCH_TEXT(name) VGPU_BENCH_TEXT_(name)
 #define VGPU_BENCH_TEXT_(name) #name
 
-Driver::Driver(const std::filesystem::path& library) {
+Driver::Driver(const std::string& library) {
   void* handle = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) throw std::runtime_error(::dlerror());
 #define VGPU_BENCH_LOAD(name)                                                              \
   name##_p = reinterpret_cast<decltype(name##_p)>(::dlsym(handle, VGPU_BENCH_TEXT(name))); \
-  if (name##_p == nullptr) throw std::runtime_error(library.string() + " has no " + VGPU_BENCH_TEXT(name));
+  if (name##_p == nullptr) throw std::runtime_error(library + " has no " + VGPU_BENCH_TEXT(name));
   VGPU_BENCH_FUNCTIONS(VGPU_BENCH_LOAD)
 #undef VGPU_BENCH_LOAD
 }
