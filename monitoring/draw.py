@@ -23,6 +23,7 @@ from prometheus import Prometheus, dashboards, substitute  # noqa: E402
 TARGET = ROOT / "docs/pictures"
 COLUMN, LINE = 0.62, 0.36  # inches of one unit of a dashboard's grid
 VARIABLES = {"vm": "111"}
+MOST_NAMED = 9  # of a panel's curves, the largest
 SHORT = {"uuid": lambda text: text[:4] + "…" + text[-4:], "instance": lambda text: "host:9745"}
 COLOURS = {"green": "#3b8f4a", "yellow": "#d9a300", "red": "#c4342b"}
 
@@ -84,7 +85,7 @@ class Drawer:
 
     def timeseries(self, axes, panel):
         defaults = panel["fieldConfig"]["defaults"]
-        unit, drawn = defaults["unit"], list(self.series(panel))
+        unit, drawn = defaults["unit"], sorted(self.series(panel), key=lambda one: -sum(value for _, value in one[2]))
         if "stacking" in defaults.get("custom", {}):
             self.stack(axes, drawn)
         else:
@@ -103,7 +104,7 @@ class Drawer:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} s"))
         axes.grid(linewidth=0.3)
         if drawn:
-            axes.legend(fontsize=5, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=3, frameon=False)
+            axes.legend(*(entries[:MOST_NAMED] for entries in axes.get_legend_handles_labels()), fontsize=5, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=3, frameon=False)
 
     def stack(self, axes, drawn):
         times = sorted({at for _, _, values in drawn for at, _ in values})

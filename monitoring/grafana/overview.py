@@ -68,7 +68,7 @@ SHARING = row(
         "want it. A VM below its due share either wants no more or is outranked by a higher priority.",
         width=12, height=8, maximum=1, link=TO_VM),
     panel("GPU time used", "ratio",
-          [query(f"sum by (instance, pool) (instance_vm_pool:vgpu_gpu_time:rate5m{{{IN}}})", "pool {{pool}}")],
+          [query(f"sum by (instance, pool) (rate(vgpu_gpu_seconds_total{{{IN}}}[$__rate_interval]))", "pool {{pool}}")],
           "GPU seconds per second: 100 % is one GPU in use all the time.", width=6, height=8),
     panel("Weights", "number", [query(f"max by (instance, vm) (vgpu_vm_weight{{{HERE}}})", VM)],
           "What VMs were given, as the configuration has it now.", width=6, height=8),

@@ -49,9 +49,9 @@ its own processors, look there.
         "From having work to a lease. What is explained follows from weight, neighbours and quantum; a VM that a higher "
         "priority outranks has no such bound."),
     panel("Who has the GPU", "ratio", [
-        query(f"sum by (instance) (instance_vm_pool:vgpu_gpu_time:rate5m{{{OF}}})", "this VM"),
+        query(per_second("vgpu_gpu_seconds_total"), "this VM"),
         query("sum by (instance) (sum by (instance, pool) "
-              f'(instance_vm_pool:vgpu_gpu_time:rate5m{{{HERE}, vm!~"$vm"}}) '
+              f'(rate(vgpu_gpu_seconds_total{{{HERE}, vm!~"$vm"}}{RATE})) '
               f"and on (instance, pool) {ITS_POOLS})", "others in its pools")],
         "GPU seconds per second, by this VM and by the others of its pools.", stacked=True),
     panel("Share and due share", "ratio", [
