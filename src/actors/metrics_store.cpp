@@ -26,7 +26,7 @@ using protocol::SessionStats;
 constexpr std::size_t kMostSeries = 1024;
 constexpr std::uint32_t kOtherVms = protocol::kNoVm;
 
-/// Why connections may be refused. All have a series from the beginning, so that a first refusal is seen to rise.
+/// Why connections are refused. These have series from the beginning, so that a first refusal is seen to rise.
 constexpr vgpu_end_reason kRefusals[] = {VGPU_END_BAD_REQUEST,    VGPU_END_VERSION, VGPU_END_EXECUTOR_DIED,
                                          VGPU_END_EXECUTOR_START, VGPU_END_LIMIT,   VGPU_END_INTERNAL};
 
@@ -196,10 +196,9 @@ std::vector<MetricFamily> MetricsStore::host_metrics() const {
   Family applied("vgpu_config_last_reload_success_timestamp_seconds",
                  "When a configuration was last applied, since the epoch.", MetricType::Gauge);
   Family build("vgpu_build_info", "What this daemon is; the value is always 1.", MetricType::Gauge);
-  for (const vgpu_end_reason reason : kRefusals) {
-    const auto found = refused_.find(reason);
-    refused.add({{"reason", protocol::end_reason_text(reason)}}, found == refused_.end() ? 0 : found->second);
-  }
+  std::map<vgpu_end_reason, std::uint64_t> refusals = refused_;
+  for (const vgpu_end_reason reason : kRefusals) refusals.try_emplace(reason, 0);
+  for (const auto& [reason, count] : refusals) refused.add({{"reason", protocol::end_reason_text(reason)}}, count);
   Unsupported names = unsupported_;
   for (const auto& [id, live] : live_)
     for (std::size_t i = 0; i < names.size(); ++i) names[i] += live->unsupported[i];

@@ -11,8 +11,8 @@ namespace {
 using prometheus::MetricType;
 using protocol::Limit;
 
-/// Every reason for which a fault is counted. All have a series from the beginning: a series that begins with its first
-/// fault never shows Prometheus that something rose.
+/// Reasons of faults. They have series from the beginning: one that begins with its first fault never shows Prometheus
+/// that something rose.
 constexpr vgpu_end_reason kFaults[] = {
     VGPU_END_BAD_RECORD, VGPU_END_BAD_CHECK, VGPU_END_UNKNOWN_CALL,  VGPU_END_BAD_REQUEST,    VGPU_END_BAD_RING,
     VGPU_END_BAD_BULK,   VGPU_END_VERSION,   VGPU_END_EXECUTOR_DIED, VGPU_END_EXECUTOR_START, VGPU_END_GPU_FAULT,
@@ -101,11 +101,10 @@ void UsageMetrics::add(std::uint32_t vm, const std::string& pool, const Usage& u
   for (std::size_t i = 0; i < usage.calls_by_name.size(); ++i)
     if (usage.calls_by_name[i] != 0)
       families_->by_name.add(with(labels, "call", std::string(protocol::kCalls[i].name)), usage.calls_by_name[i]);
-  for (const vgpu_end_reason reason : kFaults) {
-    const auto found = usage.faults.find(reason);
-    families_->faults.add(with(labels, "reason", protocol::end_reason_text(reason)),
-                          found == usage.faults.end() ? std::uint64_t{0} : found->second);
-  }
+  std::map<vgpu_end_reason, std::uint64_t> faults = usage.faults;
+  for (const vgpu_end_reason reason : kFaults) faults.try_emplace(reason, 0);
+  for (const auto& [reason, count] : faults)
+    families_->faults.add(with(labels, "reason", protocol::end_reason_text(reason)), count);
   families_->connected.add(labels, usage.qemus);
   families_->quarantined.add(labels, std::uint64_t{usage.quarantined ? 1u : 0u});
 }
