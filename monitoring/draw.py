@@ -40,8 +40,8 @@ def text_of(value, unit):
     """As Grafana writes a value of this unit."""
     if value != value:
         return "—"
-    if unit in ("bytes", "Bps"):
-        return scaled(value, ["B", "KiB", "MiB", "GiB", "TiB"], 1024) + ("/s" if unit == "Bps" else "")
+    if unit in ("bytes", "binBps"):
+        return scaled(value, ["B", "KiB", "MiB", "GiB", "TiB"], 1024) + ("/s" if unit == "binBps" else "")
     if unit == "percentunit":
         return f"{value * 100:.3g} %"
     if unit == "hertz":
@@ -98,7 +98,7 @@ class Drawer:
                 axes.axhline(step["value"], color=COLOURS[step["color"]], linewidth=0.6, linestyle=":")
         axes.set_xlim(0, self.end - self.start)
         axes.set_ylim(bottom=0)
-        if unit in ("bytes", "Bps") and axes.get_ylim()[1] > 1:
+        if unit in ("bytes", "binBps") and axes.get_ylim()[1] > 1:
             axes.yaxis.set_major_locator(MultipleLocator(2 ** math.ceil(math.log2(axes.get_ylim()[1] / 6))))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text_of(value, unit)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} s"))

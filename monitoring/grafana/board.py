@@ -1,12 +1,13 @@
 """Makes Grafana's JSON of dashboards from short descriptions of their panels. Python's standard library only."""
 
 UNIT = {  # Grafana's names
-    "number": "short", "per second": "ops", "bytes": "bytes", "bytes per second": "Bps", "seconds": "s",
+    "number": "short", "per second": "ops", "bytes": "bytes", "bytes per second": "binBps", "seconds": "s",
     "ratio": "percentunit", "celsius": "celsius", "watts": "watt", "hertz": "hertz", "yes/no": "bool_yes_no",
     "time": "dateTimeAsIso",
 }
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WIDTH = 24
+LAST = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 
@@ -67,8 +68,9 @@ def _options(kind):
         return {"calculate": False, "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64},
                 "yAxis": {"unit": "s"}, "cellGap": 1, "legend": {"show": True}, "tooltip": {"show": True}}
     if kind == "stat":
-        return {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "colorMode": "value",
-                "graphMode": "area", "textMode": "auto"}
+        return {"reduceOptions": LAST, "colorMode": "value", "graphMode": "area", "textMode": "auto"}
+    if kind == "bargauge":
+        return {"reduceOptions": LAST, "orientation": "horizontal", "displayMode": "basic", "valueMode": "text"}
     return {}
 
 
@@ -82,6 +84,8 @@ def _panel_json(number, described, x, y):
         target = {"refId": letter, "datasource": SOURCE, "expr": asked["expr"], "legendFormat": asked["legend"] or "__auto"}
         if described["kind"] == "table":
             target.update(format="table", instant=True)
+        elif described["kind"] == "bargauge":
+            target.update(instant=True, range=False)
         elif described["kind"] == "heatmap":
             target.update(format="heatmap", legendFormat="{{le}}")
         targets.append(target)

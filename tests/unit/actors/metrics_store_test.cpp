@@ -177,6 +177,10 @@ TEST_CASE("What a session holds and waits for is shown while it lives; what it w
   session.stats->queue_delays[0] = 2;
   session.stats->queue_delays[12] = 1;
   session.stats->queue_delay_nanoseconds = 2'000'000'500;
+  void* const region =
+      ::mmap(nullptr, VGPU_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, session.record->memory->region_fd(), 0);
+  REQUIRE(region != MAP_FAILED);
+  static_cast<vgpu_control*>(region)->ring_full_waits = 9;
   CHECK(value(store, "vgpu_objects{vm=\"7\",pool=\"A\",kind=\"streams\"}") == 3);
   CHECK(value(store, "vgpu_objects{vm=\"7\",pool=\"A\",kind=\"events\"}") == 0);
   CHECK(value(store, "vgpu_arena_used_bytes" + labels) == 4096);
@@ -185,12 +189,15 @@ TEST_CASE("What a session holds and waits for is shown while it lives; what it w
   const auto check_counters = [&] {
     CHECK(value(store, "vgpu_sync_calls_total" + labels) == 5);
     CHECK(value(store, "vgpu_executor_sleeps_total" + labels) == 6);
-    CHECK(value(store, "vgpu_ring_full_waits_total" + labels) == 0);
+    CHECK(value(store, "vgpu_ring_full_waits_total" + labels) == 9);
     CHECK(value(store, "vgpu_queue_delay_seconds_bucket{vm=\"7\",pool=\"A\",le=\"0.001\"}") == 2);
     CHECK(value(store, "vgpu_queue_delay_seconds_count" + labels) == 3);
     CHECK(value(store, "vgpu_queue_delay_seconds_sum" + labels) == Approx(2.0000005));
   };
   check_counters();
+  static_cast<vgpu_control*>(region)->ring_full_waits = 0;  // a guest may write what it likes
+  check_counters();
+  ::munmap(region, VGPU_PAGE);
   session.record->place->reaped();
   CHECK(value(store, "vgpu_arena_used_bytes" + labels) == 0);
   store.closed(session.record);
