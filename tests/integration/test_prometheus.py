@@ -180,7 +180,7 @@ class EverythingIsSeen(unittest.TestCase):
         self.assertEqual(len(uuids), 1)
 
     def test_who_holds_the_gpu_and_who_waits(self):
-        """Two VMs that saturate a fair pool: one has the GPU, the other one waits."""
+        """Two VMs that keep a fair pool busy: one has the GPU, the other one waits."""
         for state in ("held", "waiting"):
             wait_until(lambda: self.prometheus.query(f'sum(vgpu_leases{{pool="A", state="{state}"}}) == 1'), state)
 
