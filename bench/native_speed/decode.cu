@@ -176,8 +176,8 @@ class Model {
       product(layer.qkv, normal_, qkv_, 3 * hidden, hidden, false);
       rotate<<<blocks(hidden / 2, kThreads), kThreads, 0, stream_>>>(qkv_, layer.keys, layer.values, hidden,
                                                                      shape_.head(), position);
-      attend<<<shape_.heads, kWarp, shape_.head() * sizeof(float), stream_>>>(
-          qkv_, layer.keys, layer.values, attended_, hidden, shape_.head(), position + 1);
+      attend<<<shape_.heads, kWarp, shape_.head() * sizeof(float), stream_>>>(qkv_, layer.keys, layer.values, attended_,
+                                                                              hidden, shape_.head(), position + 1);
       product(layer.out, attended_, state_, hidden, hidden, true);
       normalize<<<1, kThreads, 0, stream_>>>(state_, normal_, hidden);
       product(layer.up, normal_, inner_, 2 * inner, hidden, false);

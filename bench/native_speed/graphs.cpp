@@ -39,7 +39,8 @@ class Graph {
 
 Figures graph_launch(const Device& device, const Effort& effort) {
   const Graph graph(device);
-  return batches(effort, effort.batch() / 10, [&] { graph.launch(device.stream()); }, [&] { device.synchronize(); });
+  return batches(
+      effort, effort.batch() / 10, [&] { graph.launch(device.stream()); }, [&] { device.synchronize(); });
 }
 
 Figures graph_replay(const Device& device, const Effort& effort) {

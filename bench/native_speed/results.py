@@ -38,7 +38,7 @@ class Measured:
     native: Side = field(default_factory=Side)
     forwarded: Side = field(default_factory=Side)
     calls: dict = field(default_factory=dict)  # of the forwarded side, for each time that the thing was done
-    details: dict = field(default_factory=dict)
+    executor_cpu: float | None = None  # percent of a core while the row ran
 
     def side(self, name):
         return getattr(self, name)
@@ -113,11 +113,6 @@ def failure_lines(shown):
     return [f"- {why}: {', '.join(names)}" for why, names in reasons.items()]
 
 
-def details_line(measured):
-    parts = [f"{role} {number(value)}" for role, value in measured.details.items()]
-    return f"- {measured.row.title}: {', '.join(parts)}"
-
-
 def markdown(head, all_measured):
     """The report as Markdown. head: lines that say what was measured where."""
     shown = [m for m in all_measured if m.native.samples() or m.forwarded.samples() or m.native.failures
@@ -128,7 +123,8 @@ def markdown(head, all_measured):
             "| | native | forwarded | ratio | aim |", "|---|---|---|---|---|", *map(line, shown)]
     for title, lines in (
             ("Not measured", failure_lines(shown)),
-            ("Forwarded, by process", [details_line(m) for m in shown if m.details]),
+            ("The executor's CPU while the row ran, in percent of a core",
+             [f"- {m.row.title}: {number(m.executor_cpu)}" for m in shown if m.executor_cpu is not None]),
             ("Forwarded calls each time, those that wait for an answer first",
              [calls_line(m, kinds()) for m in shown if m.calls])):
         if lines:
@@ -147,4 +143,4 @@ def as_json(head, all_measured):
     return {"machine": head, "rows": [
         {"name": m.row.name, "title": m.row.title, "unit": m.row.unit, "native": side(m.native),
          "forwarded": side(m.forwarded), "ratio": m.ratio(), "aim": list(m.row.aim), "met": m.met(), "calls": m.calls,
-         "details": m.details} for m in all_measured]}
+         "executor_cpu_percent": m.executor_cpu} for m in all_measured]}

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-/// What a measuring program says to bench/native_speed/run, one JSON object a line of its standard output: the same words
-/// as in torch_rows.py.
+/// What a measuring program says to bench/native_speed/run, one JSON object a line of its standard output: the same
+/// words as in torch_rows.py.
 namespace vgpu::bench {
 
 /// The first kernel of this process is done: now, by the machine's monotonic clock.

@@ -70,8 +70,8 @@ class Forwarded:
 
 
 def clean_environment():
-    """A guest's settings must not leak into the native side, nor somebody else's into ours; compiled code that is kept on
-    disk would be the native side's alone."""
+    """A guest's settings must not leak into the native side, nor somebody else's into ours; compiled code that is kept
+    on disk would be the native side's alone."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VGPU_")}
     environment.update(CUDA_CACHE_DISABLE="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false",
                        PYTHONDONTWRITEBYTECODE="1", TMPDIR=tempfile.gettempdir())

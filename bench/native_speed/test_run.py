@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""bench/native_speed/run on the software GPU: that it measures what it says, and names what it can't. No figure is judged."""
+"""bench/native_speed/run on the software GPU: that it measures what it says, and names what it can't. No figure
+is judged."""
 
 import contextlib
 import json
@@ -22,7 +23,8 @@ import rows  # noqa: E402
 def run(*arguments, build=BUILD, seconds=200):
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        done = subprocess.run([HERE / "run", "--build", build, "--gpu", "software", "--quick", "--json", report, *arguments],
+        done = subprocess.run([HERE / "run", "--build", build, "--gpu", "software", "--quick", "--json", report,
+                               *arguments],
                               capture_output=True, text=True, timeout=seconds, check=False)
         found = {}
         with contextlib.suppress(OSError):
@@ -38,12 +40,14 @@ class Measures(unittest.TestCase):
         self.assertEqual(sorted(found), sorted(wanted))
         for name, row in found.items():
             for side in ("native", "forwarded"):
+                if side == "native" and name.startswith("daemon_"):
+                    continue
                 self.assertTrue(row[side].get("repetitions"), f"{name}, {side}")
             self.assertIn(row["title"], done.stdout)
         # A launch is one record, and nothing else but the settling of the batches.
         self.assertAlmostEqual(found["launch"]["calls"]["cuLaunchKernel"], 1)
         self.assertLess(found["launch"]["calls"]["cuStreamSynchronize"], 0.5)
-        self.assertEqual(set(found["idle_cpu"]["details"]), {"guest", "daemon", "executor"})
+        self.assertGreater(found["launch_sync"]["executor_cpu_percent"], 0)
 
     def test_repetitions_alternate_and_stop_at_the_budget(self):
         done, found = run("--rows=stream_query", "--repetitions=3")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Measures workloads of PyTorch in this process, of random weights: torch_rows.py [--quick] ROW… It speaks as rows.hpp
-says; bench/native_speed/run starts it natively and forwarded."""
+"""Measures workloads of PyTorch in this process, of random weights: torch_rows.py [--quick] ROW… It speaks as
+rows.hpp says; bench/native_speed/run starts it natively and forwarded."""
 
 import json
 import sys

@@ -37,20 +37,30 @@ def descendants(pid):
     return found
 
 
+class Watch:
+    """What some processes use from now on."""
+
+    def __init__(self, pids):
+        self.start, self.before = time.monotonic(), {pid: used(pid) for pid in pids}
+
+    def rates(self):
+        """(milliseconds of CPU, wake-ups) a second so far."""
+        taken = time.monotonic() - self.start
+        pairs = [(used(pid), before) for pid, before in self.before.items()]
+        return (sum(now[0] - then[0] for now, then in pairs) * 1e3 / taken,
+                sum(now[1] - then[1] for now, then in pairs) / taken)
+
+    def cpu(self):
+        """Percent of a core so far."""
+        return self.rates()[0] / 10
+
+
 def idle(guest, daemon, seconds):
-    """What one session uses a second while nobody asks for anything: {"guest": (ms of CPU, wake-ups), …}. daemon: None
-    without one, natively."""
-    roles = {"guest": [guest]}
-    if daemon is not None:
-        roles.update(daemon=[daemon], executor=descendants(daemon))
+    """What is used a second while nobody asks for anything, as Watch.rates(): {"session": of guest and executor,
+    "daemon": …}. daemon: None without one, natively."""
     time.sleep(min(1, seconds))  # longer than anything spins before it sleeps
-    before = {role: [used(pid) for pid in pids] for role, pids in roles.items()}
-    start = time.monotonic()
+    watches = {"session": Watch([guest] + (descendants(daemon) if daemon else []))}
+    if daemon:
+        watches["daemon"] = Watch([daemon])
     time.sleep(seconds)
-    taken = time.monotonic() - start
-    result = {}
-    for role, pids in roles.items():
-        pairs = list(zip(before[role], map(used, pids)))
-        result[role] = (sum(now[0] - then[0] for then, now in pairs) * 1e3 / taken,
-                        sum(now[1] - then[1] for then, now in pairs) / taken)
-    return result
+    return {who: watch.rates() for who, watch in watches.items()}

@@ -3,6 +3,7 @@
 #include <caf/all.hpp>
 
 #include "actors/executor.hpp"
+#include "actors/status.hpp"
 #include "common/log.hpp"
 #include "protocol/end_reason.hpp"
 
@@ -79,13 +80,15 @@ void end_session(Self self, Ending ending) {
     if (why.reason != VGPU_END_CLOSED) {
       state.socket->welcome(refusal_welcome(why.reason, why.result, why.text), nullptr);
       self->send(state.context->metrics, refused_atom_v, static_cast<std::uint32_t>(why.reason));
-      log::warn("connection refused", {{"pid", state.socket->peer().pid},
-                                       {"uid", state.socket->peer().uid},
-                                       {"process", state.process},
-                                       {"vm", state.identity.vm},
-                                       {"pool", state.identity.pool},
-                                       {"reason", protocol::end_reason_text(why.reason)},
-                                       {"text", why.text}});
+      // Whoever monitors asks again and again.
+      log::write(state.asks_status ? log::Level::debug : log::Level::warn, "connection refused",
+                 {{"pid", state.socket->peer().pid},
+                  {"uid", state.socket->peer().uid},
+                  {"process", state.process},
+                  {"vm", state.identity.vm},
+                  {"pool", state.identity.pool},
+                  {"reason", protocol::end_reason_text(why.reason)},
+                  {"text", why.text}});
     }
   } else if (is_fault(why.reason)) {
     log::error("session ended by a fault", {{"vm", state.identity.vm},
@@ -110,6 +113,24 @@ void end_session(Self self, Ending ending) {
   finish_if_done(self);
 }
 
+/// Answers a guest that wants to know how things stand. Nothing of it is left on the host: it is no session.
+void tell_status(Self self) {
+  ConnectionState& state = self->state;
+  std::string error;
+  state.memory = state.socket->make_memory(VGPU_ARENA_OFFSET, 0, state.identity.vm, VGPU_FEATURE_STATUS, error);
+  if (state.memory == nullptr || !state.memory->write_status(*status_of(*state.context, state.identity), error))
+    return end_session(self, ending_of(ErrorCode::no_memory, error));
+  protocol::Welcome welcome;
+  welcome.region_bytes = state.memory->region_bytes();
+  state.socket->welcome(welcome, state.memory);
+  log::debug("status told", {{"pid", state.socket->peer().pid},
+                             {"uid", state.socket->peer().uid},
+                             {"process", state.process},
+                             {"vm", state.identity.vm},
+                             {"pool", state.identity.pool}});
+  end_session(self, ending_of(ErrorCode::guest_closed));
+}
+
 void open_session(Self self, const protocol::Hello& hello) {
   ConnectionState& state = self->state;
   const Context& context = *state.context;
@@ -117,15 +138,7 @@ void open_session(Self self, const protocol::Hello& hello) {
   if (context.quarantine->holds(state.identity.vm)) return end_session(self, ending_of(ErrorCode::quarantined));
   const bool keeps_pool = state.identity.registered;
   std::string unhealthy;
-  const auto usable = [&](const std::string& pool) {
-    std::vector<bool> places;
-    for (const Pool::Member& member : context.pools.at(pool).members) {
-      const std::string why = context.gpus->unhealthy(member.place.uuids);
-      places.push_back(why.empty());
-      if (!why.empty()) unhealthy = why;
-    }
-    return places;
-  };
+  const auto usable = [&](const std::string& pool) { return context.healthy_places(pool, unhealthy); };
   state.where = context.placement.enter(config->tenant(state.identity.vm), state.identity.pool, keeps_pool, usable);
   if (!state.where) return end_session(self, ending_of(ErrorCode::gpu_unhealthy, unhealthy));
   state.identity.pool = state.where->pool;
@@ -149,6 +162,8 @@ void open_session(Self self, const protocol::Hello& hello) {
   state.record->pool = state.identity.pool;
   state.record->gpus = member.place.uuids;
   state.record->memory = state.memory;
+  state.record->pid = hello.pid;
+  state.record->process = state.process;
 
   ExecutorSpec spec;
   spec.session = session;
@@ -183,6 +198,7 @@ void handle_message(Self self, const Bytes& message) {
     return end_session(self, ending_of(refusal->code, refusal->detail));
   const auto& hello = std::get<protocol::Hello>(checked);
   if (hello.process[0] != '\0') state.process = hello.process.data();
+  state.asks_status = (hello.features & VGPU_FEATURE_STATUS) != 0;
   const ConfigPtr config = state.context->config();
   const auto known = state.socket->identity();
   const auto identified =
@@ -190,6 +206,7 @@ void handle_message(Self self, const Bytes& message) {
   if (const auto* refusal = std::get_if<Refusal>(&identified))
     return end_session(self, ending_of(refusal->code, refusal->detail));
   state.identity = std::get<Identity>(identified);
+  if (state.asks_status) return tell_status(self);
   state.greeted = true;
   log::info("connection opened", {{"pid", state.socket->peer().pid},
                                   {"uid", state.socket->peer().uid},

@@ -32,8 +32,9 @@ struct ConnectionState {
   SessionRecordPtr record;                ///< set from `opening` on
   std::shared_ptr<SessionMemory> memory;
   executor_actor executor;
-  bool greeted = false;  ///< a good Hello came, and the log says so
-  bool counted = false;  ///< metrics know the session
+  bool asks_status = false;  ///< wants no session
+  bool greeted = false;      ///< a good Hello came, and the log says so
+  bool counted = false;      ///< metrics know the session
   std::size_t wakes_left = 0;
   Ending ending;
   std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();

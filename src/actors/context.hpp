@@ -42,6 +42,16 @@ struct Context {
     for (const auto& [name, pool] : pools)
       for (const Pool::Member& member : pool.members) visit(name, member);
   }
+  /// Of each place of a pool, whether its GPUs are healthy. `why`: what ails one that is not.
+  std::vector<bool> healthy_places(const std::string& pool, std::string& why) const {
+    std::vector<bool> places;
+    for (const Pool::Member& member : pools.at(pool).members) {
+      std::string ailment = gpus->unhealthy(member.place.uuids);
+      places.push_back(ailment.empty());
+      if (!ailment.empty()) why = std::move(ailment);
+    }
+    return places;
+  }
   void set_config(Config config) { config_.store(std::make_shared<const Config>(std::move(config))); }
 
   Deadlines deadlines;
@@ -50,6 +60,7 @@ struct Context {
   std::size_t most_connections = 1024;
   std::map<std::string, Pool> pools;
   metrics_actor metrics;
+  std::shared_ptr<const MetricsStore> books;  ///< that `metrics` keeps
   StartExecutor start_executor;
   std::unique_ptr<ImageFolders> images;  ///< null: none are kept
   std::shared_ptr<Gpus> gpus = std::make_shared<Gpus>();

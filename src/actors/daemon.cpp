@@ -180,6 +180,7 @@ class Daemon {
     context_->quarantine = Quarantine::open(config_.state.empty() ? "" : config_.state / "quarantine", error);
     if (context_->quarantine == nullptr) return false;
     store_ = std::make_shared<MetricsStore>(context_->quarantine, context_->gpus);
+    context_->books = store_;
     store_->configured(context_->config());
     store_->reloaded(true, std::chrono::system_clock::now());
     context_->for_each_member([this](const std::string& pool, const Pool::Member& member) {

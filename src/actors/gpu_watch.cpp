@@ -9,9 +9,9 @@
 namespace vgpu::daemon {
 namespace {
 
-constexpr std::chrono::milliseconds kPeriod{1'000};
+constexpr std::chrono::milliseconds kPeriod{2'000};
 /// So long the driver may keep the thread, and with it the daemon's end.
-constexpr unsigned kLongestWait = 500;
+constexpr unsigned kLongestWait = 1'000;
 
 /// True if the GPU is there no more, or works no more until it is reset.
 bool is_gone(nvmlReturn_t result) noexcept {

@@ -52,7 +52,7 @@ struct GpuState {
   std::string unhealthy;                        ///< why the GPU gets no work; empty: it is well
 };
 
-/// The GPUs of one driver: what they are, and, once a second on a thread of its own, how they are. Any thread.
+/// The GPUs of one driver: what they are, and, every two seconds on a thread of its own, how they are. Any thread.
 ///
 /// A GPU that is lost, or met an Xid that is fatal (xid.hpp), is unhealthy from then on, whatever it says later, until
 /// forgive(): it may answer and still compute wrong results.
@@ -87,7 +87,7 @@ class GpuWatch {
   void look();
   void note_xid(const nvmlEventData_t& event);
   void mark_unhealthy(std::size_t place, const std::string& reason);
-  /// Waits a second, for an event of the driver where it has any. False: the watch ends.
+  /// Waits until the next look, for an event of the driver where it has any. False: the watch ends.
   bool wait(nvmlEventSet_t events);
 
   const std::unique_ptr<Nvml> nvml_;

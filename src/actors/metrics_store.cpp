@@ -144,9 +144,25 @@ void MetricsStore::vm_disconnected(std::uint32_t vm, const std::string& pool) {
 void MetricsStore::sample(std::chrono::nanoseconds since_last) {
   const std::lock_guard lock(mutex_);
   const double seconds = std::chrono::duration<double>(since_last).count();
-  for (const auto& [id, live] : live_)
+  for (const auto& [id, live] : live_) {
+    const protocol::SessionStats& stats = live->record->memory->stats();
     live->totals.memory_byte_seconds +=
-        seconds * static_cast<double>(live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed));
+        seconds * static_cast<double>(stats.memory_used_bytes.load(std::memory_order_relaxed));
+    raise(live->totals.gpu_nanoseconds, stats.gpu_nanoseconds);
+    const std::uint64_t used =
+        live->totals.gpu_nanoseconds - std::exchange(live->gpu_nanoseconds_sampled, live->totals.gpu_nanoseconds);
+    live->gpu_share = seconds > 0 ? std::min(static_cast<double>(used) / 1e9 / seconds, 1.0) : 0;
+  }
+}
+
+std::vector<ProcessUse> MetricsStore::use_of(std::uint32_t vm) const {
+  std::vector<ProcessUse> use;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, live] : live_) {
+    const SessionRecord& record = *live->record;
+    if (record.vm == vm) use.push_back({record.pid, record.process, record.gpus, memory_of(record), live->gpu_share});
+  }
+  return use;
 }
 
 std::map<MetricsStore::Key, Totals> MetricsStore::totals() const {

@@ -60,7 +60,11 @@ class MetricsStore final : public prometheus::Collectable {
 
   std::vector<prometheus::MetricFamily> Collect() const override;
 
-  /// Adds the device memory that each live session holds, times `since_last`, to its sums.
+  /// The VM's sessions, the oldest first.
+  std::vector<ProcessUse> use_of(std::uint32_t vm) const;
+
+  /// Adds the device memory that each live session holds, times `since_last`, to its sums, and measures shares of GPU
+  /// time over it.
   void sample(std::chrono::nanoseconds since_last);
   /// The sums of each VM in each pool, and its faults.
   struct Account {
@@ -79,6 +83,8 @@ class MetricsStore final : public prometheus::Collectable {
     Totals totals;
     CallsByName calls_by_name{};
     Unsupported unsupported{};
+    std::uint64_t gpu_nanoseconds_sampled = 0;
+    double gpu_share = 0;
   };
   using Key = std::pair<std::uint32_t, std::string>;  ///< VM, pool
 

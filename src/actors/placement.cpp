@@ -17,9 +17,8 @@ std::uint64_t Placement::weight_on(const std::string& pool, std::size_t gpu) con
   return weight;
 }
 
-std::optional<Placement::Place> Placement::enter(const Tenant& tenant, const std::string& configured, bool keeps_pool,
-                                                 const Usable& usable) {
-  const std::lock_guard lock(mutex_);
+std::optional<Placement::Place> Placement::choose(const Tenant& tenant, const std::string& configured, bool keeps_pool,
+                                                  const Usable& usable) const {
   const auto kept = pools_.find(tenant.vm);
   const std::string pool = keeps_pool && kept != pools_.end() ? kept->second.first : configured;
   const std::vector<bool> may = usable(pool);
@@ -32,15 +31,29 @@ std::optional<Placement::Place> Placement::enter(const Tenant& tenant, const std
     if (is_here) break;
   }
   if (!best) return std::nullopt;
-  Sessions& sessions = loads_[{pool, *best}][tenant.vm];
+  return Place{tenant.vm, pool, *best, keeps_pool};
+}
+
+std::optional<Placement::Place> Placement::look(const Tenant& tenant, const std::string& configured, bool keeps_pool,
+                                                const Usable& usable) const {
+  const std::lock_guard lock(mutex_);
+  return choose(tenant, configured, keeps_pool, usable);
+}
+
+std::optional<Placement::Place> Placement::enter(const Tenant& tenant, const std::string& configured, bool keeps_pool,
+                                                 const Usable& usable) {
+  const std::lock_guard lock(mutex_);
+  const auto place = choose(tenant, configured, keeps_pool, usable);
+  if (!place) return std::nullopt;
+  Sessions& sessions = loads_[{place->pool, place->gpu}][tenant.vm];
   ++sessions.count;
   sessions.weight = tenant.weight;
   if (keeps_pool) {
     auto& [its, count] = pools_[tenant.vm];
-    its = pool;
+    its = place->pool;
     ++count;
   }
-  return Place{tenant.vm, pool, *best, keeps_pool};
+  return place;
 }
 
 void Placement::leave(const Place& place) {

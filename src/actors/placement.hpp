@@ -33,6 +33,9 @@ class Placement {
   /// that may choose with each session, `keeps_pool` is false. Nothing: no place is usable.
   std::optional<Place> enter(const Tenant& tenant, const std::string& configured, bool keeps_pool,
                              const Usable& usable);
+  /// Where the next session would be, which does not come.
+  std::optional<Place> look(const Tenant& tenant, const std::string& configured, bool keeps_pool,
+                            const Usable& usable) const;
   /// One less.
   void leave(const Place& place);
 
@@ -43,6 +46,9 @@ class Placement {
   };
   using Load = std::map<std::uint32_t, Sessions>;  ///< by VM
   std::uint64_t weight_on(const std::string& pool, std::size_t gpu) const;
+  /// Under the lock.
+  std::optional<Place> choose(const Tenant& tenant, const std::string& configured, bool keeps_pool,
+                              const Usable& usable) const;
 
   mutable std::mutex mutex_;
   std::map<std::pair<std::string, std::size_t>, Load> loads_;

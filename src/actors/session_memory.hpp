@@ -8,6 +8,7 @@
 #include "common/unique_fd.hpp"
 #include "protocol/executor_link.hpp"
 #include "protocol/layout.h"
+#include "protocol/status.hpp"
 
 namespace vgpu::daemon {
 
@@ -46,6 +47,9 @@ class SessionMemory {
 
   /// Times that a thread of the guest found no room in the ring, as the guest says.
   std::uint32_t ring_full_waits() const noexcept;
+
+  /// Puts a status where the guest looks for it: at the beginning of staging. False: `error` says why.
+  bool write_status(const protocol::Status& status, std::string& error) noexcept;
 
   /// OPENING becomes OPEN; an ENDED that the executor wrote meanwhile stays.
   void open() noexcept;

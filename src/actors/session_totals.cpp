@@ -47,12 +47,15 @@ void Totals::read(const SessionRecord& session) noexcept {
   raise(delayed, stats.calls_delayed);
 }
 
+std::uint64_t memory_of(const SessionRecord& session) noexcept {
+  if (session.place != nullptr && session.place->is_reaped()) return 0;
+  return session.memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
+}
+
 void Holdings::add(const SessionRecord& session) noexcept {
   ++sessions;
   ++leases[static_cast<std::size_t>(session.lease.load(std::memory_order_relaxed))];
-  // What a reaped executor held is gone, though its session has not yet ended.
-  if (session.place == nullptr || !session.place->is_reaped())
-    memory += session.memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
+  memory += memory_of(session);
   if (session.place == nullptr) return;
   for (std::uint32_t i = 0; i < protocol::kLimits; ++i) {
     const auto limit = static_cast<protocol::Limit>(i);

@@ -27,7 +27,9 @@ struct SessionRecord {
   std::string pool;
   std::vector<std::string> gpus;  ///< UUIDs of those that it sees, where they are known
   std::shared_ptr<const SessionMemory> memory;
-  VmPlacePtr place;  ///< null: its executor is never known to be reaped
+  VmPlacePtr place;      ///< null: its executor is never known to be reaped
+  std::int32_t pid = 0;  ///< as the guest says
+  std::string process;   ///< program
   std::atomic<std::uint64_t> doorbells{0};
   std::atomic<LeaseState> lease{LeaseState::none};
   WaitHistogram waits;  ///< for leases
@@ -58,6 +60,19 @@ struct Totals {
   /// Takes over what the session has counted by now. An executor or a guest whose memory was damaged could set counters
   /// back: the highest value that was seen counts.
   void read(const SessionRecord& session) noexcept;
+};
+
+/// Device memory that is charged to the session. What a reaped executor held is gone, though its session has not yet
+/// ended.
+std::uint64_t memory_of(const SessionRecord& session) noexcept;
+
+/// What one guest process with a session has of its GPUs at the moment.
+struct ProcessUse {
+  std::int32_t pid = 0;  ///< as the guest says
+  std::string name;
+  std::vector<std::string> gpus;  ///< as in its SessionRecord
+  std::uint64_t memory_bytes = 0;
+  double gpu_share = 0;  ///< of GPU time, between the last two samples: 0 to 1
 };
 
 /// What sessions hold at the moment.

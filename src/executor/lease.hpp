@@ -64,6 +64,9 @@ class Lease {
     empty_since_ = now;
   }
   bool empty() const noexcept { return empty_; }
+  /// There is something to read again. Whether the GPU was idle meanwhile nobody knows: it may be at work on what a
+  /// program that only asks about it has submitted before. So it counts.
+  void note_work() noexcept { empty_ = false; }
   /// The GPU had nothing to do since note_empty().
   void note_idle_until(Time now) noexcept {
     if (!empty_) return;
@@ -71,7 +74,6 @@ class Lease {
     counted_idle_ += now - std::max(empty_since_, counted_from_);
     empty_ = false;
   }
-  /// There is something to do again, and the time since note_empty() was not idle.
   Time empty_since() const noexcept { return empty_since_; }
 
   /// GPU time that the lease has used so far.

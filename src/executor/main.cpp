@@ -16,8 +16,6 @@ int main(int argc, char** argv) {
   // Without the daemon nobody watches this process.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGPIPE, SIG_IGN);
-  // Who sleeps for some microseconds until the GPU is done means that; Linux adds 50 by default.
-  prctl(PR_SET_TIMERSLACK, 1'000);
   if (fcntl(vgpu::protocol::kLinkFd, F_GETFD) < 0) {
     std::fputs("vgpu-executor is started by vgpud, not by hand\n", stderr);
     return 2;

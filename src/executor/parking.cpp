@@ -17,6 +17,11 @@ namespace {
 /// How long the reader thread asks before it lets a worker wait: longer than most waits, shorter than what would be
 /// felt as a burnt core.
 constexpr auto kPollFor = 1ms;
+/// What a wait on a worker thread may be late by: a 256th of itself. A nap costs some 5 us of CPU time for waking and
+/// asking, so that waits of 5 ms take a quarter of a core, those of 35 ms 4 % and longer ones less than 1 %.
+constexpr int kNapPart = 256;
+constexpr auto kShortestNap = 20us;
+constexpr auto kLongestNap = 1ms;
 /// Queries of one poll(): a query costs up to 1.5 us on a real GPU, and the ring waits meanwhile.
 constexpr std::size_t kQueriesPerPoll = 4;
 
@@ -29,7 +34,12 @@ CUresult make_current(const Session& session, CurrentContext& current, const Eve
 /// Waits on a worker thread.
 class WaitJob final : public Job {
  public:
-  WaitJob(Session& session, Wait wait) : session_(session), wait_(std::move(wait)) {}
+  /// on_workers: one more as long as this lives.
+  WaitJob(Session& session, Wait wait, std::atomic<unsigned>& on_workers)
+      : session_(session), wait_(std::move(wait)), on_workers_(on_workers) {
+    on_workers_.fetch_add(1, std::memory_order_relaxed);
+  }
+  ~WaitJob() override { on_workers_.fetch_sub(1, std::memory_order_release); }
   void run(CurrentContext& current) noexcept override {
     CUresult result = make_current(session_, current, wait_.event);
     if (result == CUDA_SUCCESS) result = ask_and_sleep();
@@ -38,24 +48,27 @@ class WaitJob final : public Job {
 
  private:
   /// cuEventSynchronize sleeps only on events made with CU_EVENT_BLOCKING_SYNC, and those cost every wait, however
-  /// short, an interrupt: launch + synchronize took 42 us with them instead of 10 us (H100). Sleeps a 128th of the
-  /// time waited so far, so that the answer is at most so much late.
+  /// short, an interrupt: launch + synchronize took 42 us with them instead of 10 us (H100). Sleeps a part of the time
+  /// waited so far, so that the answer is at most so much late.
   CUresult ask_and_sleep() noexcept {
     const auto start = std::chrono::steady_clock::now();
     for (;;) {
       const CUresult result = session_.cuda.cuEventQuery(wait_.event.native);
       if (result != CUDA_ERROR_NOT_READY || session_.ended()) return result;
-      const auto waited =
-          std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start);
-      std::this_thread::sleep_for(std::clamp<std::chrono::microseconds>(waited / 128, 20us, 1000us));
+      std::this_thread::sleep_for(nap_after(kPollFor + (std::chrono::steady_clock::now() - start)));
     }
   }
 
   Session& session_;
   Wait wait_;
+  std::atomic<unsigned>& on_workers_;
 };
 
 }  // namespace
+
+std::chrono::nanoseconds nap_after(std::chrono::nanoseconds waited) noexcept {
+  return std::clamp<std::chrono::nanoseconds>(waited / kNapPart, kShortestNap, kLongestNap);
+}
 
 CUresult EventPool::take(u32 context, Event& event) {
   const u32 serial = contexts_.serial(context);
@@ -133,7 +146,7 @@ void Parking::poll(CurrentContext& current) {
       answer_wait(session_, parked.wait, result);
       remove(cursor_);
     } else if (now - parked.since > kPollFor && session_.workers.has_room()) {
-      auto job = std::make_unique<WaitJob>(session_, std::move(parked.wait));
+      auto job = std::make_unique<WaitJob>(session_, std::move(parked.wait), on_workers_);
       remove(cursor_);
       session_.workers.post(std::move(job));
     } else {

@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <mutex>
@@ -74,6 +75,8 @@ class Parking {
   void park(Wait wait);
   /// True if nothing is waited for by this thread (workers may still wait).
   bool empty() const noexcept { return waits_.empty(); }
+  /// How many waits workers have. The reader thread's signal is raised after it has become less. Any thread.
+  unsigned on_workers() const noexcept { return on_workers_.load(std::memory_order_acquire); }
   /// Asks the driver about some of the events and answers those that are done.
   void poll(CurrentContext& current);
 
@@ -90,7 +93,12 @@ class Parking {
   AwaitedEvents awaited_;
   std::vector<Parked> waits_;
   std::size_t cursor_ = 0;
+  std::atomic<unsigned> on_workers_{0};
 };
+
+/// How long a worker sleeps before it asks again about what has been waited for so long. The thread's timer slack must
+/// be shorter than the shortest nap.
+std::chrono::nanoseconds nap_after(std::chrono::nanoseconds waited) noexcept;
 
 /// Answers a wait whose event is done or failed, and gives the event back. Any thread.
 void answer_wait(Session& session, Wait& wait, CUresult result);

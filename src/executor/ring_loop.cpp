@@ -39,6 +39,8 @@ u64 nanoseconds(std::chrono::steady_clock::duration time) {
 /// long as it likes and may need records read that are still in the ring; or if a call is under way in the driver,
 /// which may compile a module for minutes while the GPU is idle. What runs on behind it is bounded by the backlog.
 constexpr auto kGrace = 2ms;
+/// How often the daemon sees what a lease has used while a call waits.
+constexpr auto kShowUseEvery = 500ms;
 /// How often an overdue lease's ring is looked at.
 constexpr auto kOverdueEvery = 10ms;
 
@@ -71,14 +73,17 @@ void RingLoop::run() {
     note_empty();
     if (may_read() && (spin() || !announce_sleep())) continue;
     if (lease_.held()) try_to_finish();
-    const unsigned jobs = session_.workers.outstanding();
+    const unsigned waits = on_workers();
     session_.signal.sleep(seen, longest_sleep());
-    lease_.check(Clock::now());
+    const Clock::time_point woken = Clock::now();
+    lease_.check(woken);
+    if (lease_.held()) publish_use(lease_.busy(woken));
     if (!asleep_ || !lease_.held()) continue;
-    const bool answered = session_.workers.outstanding() < jobs && !lease_.limited();
+    // A guest that has got what it waited for is about to ask for more.
+    const bool answered = on_workers() < waits;
     // The guest's doorbell comes by way of the daemon; woken by something else, we need not wait for it.
     if (answered || reader_.pending()) wake_up();
-    if (answered) spins_ = kLinger;
+    if (answered && !lease_.limited()) spins_ = kLinger;
   }
 }
 
@@ -240,7 +245,8 @@ void RingLoop::wake_up() {
 }
 
 std::int64_t RingLoop::longest_sleep() const noexcept {
-  if (!lease_.held() || !lease_.limited()) return -1;
+  if (!lease_.held()) return -1;
+  if (!lease_.limited()) return on_workers() != 0 ? std::chrono::microseconds(kShowUseEvery).count() : -1;
   // Nobody wakes us when the grace is over, or the drain overdue.
   if (may_last()) return std::chrono::microseconds(kGrace).count();
   return lease_.ending() ? std::chrono::microseconds(kOverdueEvery).count() : -1;
@@ -255,6 +261,8 @@ bool RingLoop::may_last() const noexcept {
 }
 
 void RingLoop::try_to_finish() {
+  // A drain takes a core for as long as the GPU works. Nobody else wants the GPU, and the wait's end comes by a signal.
+  if (!lease_.limited() && session_.parking.on_workers() != 0) return;
   if (!is_held_up()) {
     // Calls and drains end with a signal, upon which we come here again.
     if (session_.blocking_calls.load(std::memory_order_acquire) != 0 || drain_.under_way()) return;
@@ -294,13 +302,17 @@ void RingLoop::publish_use(Lease::Duration of_lease) noexcept {
 }
 
 void RingLoop::note_empty() {
-  if (!lease_.held() || lease_.empty()) return;
+  if (!lease_.held() || lease_.empty() || on_workers() != 0) return;
   lease_.note_empty(Clock::now());
   publish_use(lease_.busy(lease_.empty_since()));
 }
 
 void RingLoop::note_record() {
-  if (lease_.empty()) lease_.note_idle_until(Clock::now());
+  if (lease_.empty()) lease_.note_work();
+}
+
+unsigned RingLoop::on_workers() const noexcept {
+  return session_.parking.on_workers() + session_.blocking_calls.load(std::memory_order_acquire);
 }
 
 }  // namespace vgpu::executor

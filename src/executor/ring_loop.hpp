@@ -62,6 +62,8 @@ class RingLoop {
   std::int64_t longest_sleep() const noexcept;
   void note_empty();
   void note_record();
+  /// Waits and calls of the guest's threads that workers have.
+  unsigned on_workers() const noexcept;
   /// Lets the daemon see the GPU time that this lease and those before it used.
   void publish_use(Lease::Duration of_lease) noexcept;
 

@@ -28,6 +28,7 @@
 /* Feature bits of the control page. */
 #define VGPU_FEATURE_ARENA (1ull << 0)          /* pinned memory lives in the arena, at one address on both sides */
 #define VGPU_FEATURE_HOST_FUNCTIONS (1ull << 1) /* the guest may be called back in stream order */
+#define VGPU_FEATURE_STATUS (1ull << 2)         /* no session: only a status (status.hpp) in staging, then the end */
 
 #define VGPU_PAGE 4096u
 #define VGPU_RING_BYTES (1u << 20)

@@ -65,6 +65,17 @@ class Counters(DaemonTest):
         wait_until(lambda: self.count("vgpu_sessions", **mine) == 0, "the session never went")
         wait_until(lambda: self.count("vgpu_memory_used_bytes", **mine) == 0, "its memory never went")
 
+    def test_gpu_time_shows_while_a_call_waits(self):
+        mine = {"vm": 711, "pool": "A"}
+        with self.daemon.guest(program("steps"), vm=711, pool="A") as guest:
+            self.assertEqual(guest.ask("work")[:2], "ok")
+            guest.tell("hang")
+            wait_until(lambda: self.count("vgpu_leases", state="held", **mine) == 1, "it never holds the GPU")
+            before = self.count("vgpu_gpu_seconds_total", **mine)
+            wait_until(lambda: self.count("vgpu_gpu_seconds_total", **mine) > before + 0.1, "no GPU time shows")
+            before = self.count("vgpu_gpu_seconds_total", **mine)
+            wait_until(lambda: self.count("vgpu_gpu_seconds_total", **mine) > before + 0.1, "GPU time stands still")
+
     def test_totals_never_go_back(self):
         names = ("vgpu_calls_processed_total", "vgpu_kernels_launched_total", "vgpu_copied_bytes_total",
                  "vgpu_calls_by_name_total", "vgpu_doorbells_total", "vgpu_unsupported_calls_total")

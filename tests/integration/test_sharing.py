@@ -128,6 +128,23 @@ floor_percent = 10
         self.assertGreater(shares[1], 0.6)
 
 
+class Charges(SharingTest):
+    WAYS = {1: "poll", 2: "synchronize", 3: "event", 4: "copy"}
+    CONFIG = POOLS + "".join(map(vm, WAYS))
+
+    def test_gpu_time_counts_however_a_program_waits_for_it(self):
+        for number, way in self.WAYS.items():
+            with self.subTest(way), self.daemon.guest(program("steps"), vm=number) as guest:
+                begin = time.monotonic()
+                answer = guest.ask(f"wait {way}")
+                self.assertEqual(answer[:3], "ok ")
+                taken = int(answer[3:]) / 1e6
+                # From the answer on until the GPU is known to be drained.
+                wait_until(lambda vm=number, taken=taken: self.gpu_seconds()[vm] > taken / 2,
+                           lambda vm=number, taken=taken: f"{self.gpu_seconds()[vm]} s are charged of {taken}", 10)
+                self.assertLess(self.gpu_seconds()[number], time.monotonic() - begin)
+
+
 class Hangs(SharingTest):
     CONFIG = POOLS + vm(1, max_kernel_seconds=1) + vm(2) + vm(3)
 

@@ -2,12 +2,14 @@
 // that a test can hold a session at any point. work: adds two vectors and checks them · alloc BYTES: keeps that much ·
 // info: free and total memory, and what the properties say · gpu: the last two digits of its UUID ·
 // hold BYTES: pinned · fill TEXT: pinned and device memory full of it · search TEXT: how often it is in fresh memory of
-// both kinds · sync · launch: one kernel, asynchronously · spin: launches without end until standard input is closed or
-// an error comes · saturate: the same, and there is always work in flight · hang: waits for a kernel that takes hours ·
-// unsupported: asks for something that is not carried · quit
+// both kinds · sync · wait poll|synchronize|event|copy: runs a kernel of some 0.2 s, waits for it in this way, and says
+// how many microseconds it all took · launch: one kernel, asynchronously · spin: launches without end until standard
+// input is closed or an error comes · saturate: the same, and there is always work in flight · hang: waits for a kernel
+// that takes hours · unsupported: asks for something that is not carried · quit
 #include <poll.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <vector>
 
@@ -92,6 +94,37 @@ static cudaError_t saturate(int* value) {
   return error == cudaSuccess ? cudaDeviceSynchronize() : error;
 }
 
+/// Runs a kernel of some 0.2 s and waits for it as `way` says.
+static cudaError_t wait_for_kernel(const char* way, long long& microseconds) {
+  int* value = nullptr;
+  cudaEvent_t done = nullptr;
+  cudaError_t error = cudaMalloc(&value, sizeof *value);
+  if (error == cudaSuccess) error = cudaMemset(value, 0, sizeof *value);
+  if (error == cudaSuccess) error = cudaEventCreate(&done);
+  if (error == cudaSuccess) error = cudaDeviceSynchronize();
+  const auto start = std::chrono::steady_clock::now();
+  if (error == cudaSuccess) {
+    busy<<<1, 32>>>(value, 20'000'000);
+    error = cudaGetLastError();
+  }
+  if (error == cudaSuccess) error = cudaEventRecord(done);
+  if (error != cudaSuccess) return error;
+  if (std::strcmp(way, "poll") == 0) {
+    while ((error = cudaStreamQuery(nullptr)) == cudaErrorNotReady) usleep(100);
+    (void)cudaGetLastError();
+  } else if (std::strcmp(way, "event") == 0) {
+    error = cudaEventSynchronize(done);
+  } else if (std::strcmp(way, "copy") == 0) {
+    int copy = 0;
+    error = cudaMemcpy(&copy, value, sizeof copy, cudaMemcpyDeviceToHost);
+  } else {
+    error = cudaDeviceSynchronize();
+  }
+  const auto taken = std::chrono::steady_clock::now() - start;
+  microseconds = std::chrono::duration_cast<std::chrono::microseconds>(taken).count();
+  return error;
+}
+
 static constexpr size_t kSearched = 32u << 20;
 
 static cudaError_t fill(const char* text) {
@@ -163,6 +196,14 @@ int main() {
       error = search(line + 7, found);
       if (error == cudaSuccess) {
         std::printf("ok %llu\n", found);
+        std::fflush(stdout);
+        continue;
+      }
+    } else if (std::strncmp(line, "wait ", 5) == 0) {
+      long long microseconds = 0;
+      error = wait_for_kernel(line + 5, microseconds);
+      if (error == cudaSuccess) {
+        std::printf("ok %lld\n", microseconds);
         std::fflush(stdout);
         continue;
       }

@@ -72,3 +72,14 @@ TEST_CASE("A VM goes to the pool that it is moved to when it has no session, one
   placement.leave(*second);
   CHECK(placement.enter(tenant(1), "B", true, one)->pool == "B");
 }
+
+TEST_CASE("Where a session would go is told without one") {
+  Placement placement;
+  const auto two = usable({true, true});
+  CHECK(placement.look(tenant(1), "A", true, two)->gpu == 0);
+  CHECK(placement.look(tenant(1), "A", true, two)->gpu == 0);  // nothing was taken
+  REQUIRE(placement.enter(tenant(1), "A", true, two)->gpu == 0);
+  CHECK(placement.look(tenant(2), "A", true, two)->gpu == 1);
+  CHECK(placement.look(tenant(1), "B", true, two)->pool == "A");  // where its session is
+  CHECK_FALSE(placement.look(tenant(1), "A", true, usable({false, false})));
+}

@@ -167,10 +167,11 @@ struct World {
     run();
     return socket;
   }
-  void greet(FakeSocket& socket, std::uint32_t vm = protocol::kNoVm, const std::string& pool = "") {
+  void greet(FakeSocket& socket, std::uint32_t vm = protocol::kNoVm, const std::string& pool = "",
+             std::uint64_t features = VGPU_FEATURE_ARENA) {
     protocol::Hello hello;
     hello.vm = vm;
-    hello.features = VGPU_FEATURE_ARENA;
+    hello.features = features;
     pool.copy(hello.pool.data(), hello.pool.size() - 1);
     Bytes bytes(sizeof hello);
     std::memcpy(bytes.data(), &hello, sizeof hello);

@@ -105,3 +105,16 @@ TEST_CASE("a lease that does not end is overdue again and again, ever more rarel
   CHECK_FALSE(lease.overdue(at(1104ms)));
   CHECK(lease.overdue(at(1105ms)));
 }
+
+TEST_CASE("what came before something new to do counts: the GPU may have been at work") {
+  Lease lease;
+  lease.run(1, 0ms, at(0ms));
+  lease.note_empty(at(1ms));
+  lease.note_work();
+  CHECK(lease.busy(at(300ms)) == 300ms);
+  lease.note_empty(at(300ms));
+  lease.note_idle_until(at(310ms));
+  const Lease::Use use = lease.end(at(310ms));
+  CHECK(use.busy == 300ms);
+  CHECK(use.counted == 300ms);
+}
