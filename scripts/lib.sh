@@ -85,6 +85,25 @@ need_cuda() {
   export PATH=$cuda/bin:$PATH
 }
 
+# Makes sure that there are prometheus and promtool, for tests: in PATH, or Debian's unpacked into build/tools. Not
+# installed: that would start a service.
+need_prometheus() {
+  local folder=$root/build/tools
+  if command -v prometheus >/dev/null && command -v promtool >/dev/null; then return; fi
+  if [ -x "$folder/usr/bin/prometheus" ]; then return; fi
+  command -v apt-get >/dev/null || {
+    say "not a Debian system: the tests of monitoring need prometheus and promtool in PATH"
+    return
+  }
+  say "fetching prometheus"
+  mkdir -p "$folder"
+  (
+    cd "$folder"
+    apt-get download -q prometheus || { refresh_index && apt-get download -q prometheus; }
+    dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
+  ) || die "Debian's package prometheus could not be fetched: see what apt-get says above"
+}
+
 # need_space FOLDER MIB
 need_space() {
   local free

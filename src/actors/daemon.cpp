@@ -165,8 +165,8 @@ class Daemon {
     if (context_->quarantine == nullptr) return false;
     store_ = std::make_shared<MetricsStore>(context_->quarantine, context_->gpus);
     context_->books = store_;
-    for (const PoolConfig& pool : config_.pools) store_->declare(0, pool.name);
-    for (const VmConfig& vm : config_.vms) store_->declare(vm.id, vm.pool);
+    store_->configured(context_->config());
+    store_->reloaded(true, std::chrono::system_clock::now());
     context_->for_each_member([this](const std::string& pool, const Pool::Member& member) {
       for (const std::string& uuid : member.place.uuids) store_->pool_gpu(pool, uuid);
     });
@@ -205,6 +205,8 @@ class Daemon {
         io_.stop();
       });
     });
+    live_config_->on_reload(
+        [this](bool applied) { store_->reloaded(applied, std::chrono::system_clock::now()); });
     live_config_->on_change([this](const Config& config, bool reloaded) { apply(config, reloaded); });
     admin_ = actors.spawn(admin, admin_parts());
   }
@@ -299,10 +301,10 @@ class Daemon {
     if (reloaded) ServiceManager::reloading();
     context_->set_config(config);
     for (const VmConfig& vm : config.vms) context_->accounts.changed(vm.id, vm.limits);
+    store_->configured(context_->config());
     if (reloaded) {
       context_->quarantine->refresh();
       log::setup(config.log_level);
-      for (const VmConfig& vm : config.vms) store_->declare(vm.id, vm.pool);
       context_->gpus->forgive();
     }
     context_->for_each_member([this](const std::string&, const Pool::Member& member) {

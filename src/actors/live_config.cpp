@@ -38,6 +38,12 @@ Config LiveConfig::with_settings() const {
 }
 
 std::vector<std::string> LiveConfig::reload() {
+  std::vector<std::string> reasons = read_and_apply();
+  if (tell_reload_) tell_reload_(reasons.empty());
+  return reasons;
+}
+
+std::vector<std::string> LiveConfig::read_and_apply() {
   const auto read = read_again_();
   if (const auto* mistakes = std::get_if<Mistakes>(&read)) return *mistakes;
   const Config& wanted = std::get<Config>(read);

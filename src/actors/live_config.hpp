@@ -30,6 +30,8 @@ class LiveConfig {
   Config config() const;
   /// Who is told of changes; before that nobody changes anything.
   void on_change(Apply apply) { apply_ = std::move(apply); }
+  /// Who is told of each reload, and whether it was applied.
+  void on_reload(std::function<void(bool applied)> tell) { tell_reload_ = std::move(tell); }
 
   /// Each of these says why it did nothing, a line for each reason; nothing: it is done.
   std::vector<std::string> reload();
@@ -46,6 +48,7 @@ class LiveConfig {
         kept_in_(std::move(kept_in)),
         settings_(std::move(settings)) {}
   Config with_settings() const;
+  std::vector<std::string> read_and_apply();
   std::vector<std::string> change(Settings settings, std::string& not_kept);
 
   mutable std::mutex mutex_;
@@ -54,6 +57,7 @@ class LiveConfig {
   const std::filesystem::path kept_in_;  ///< empty: nowhere
   Settings settings_;
   Apply apply_;
+  std::function<void(bool applied)> tell_reload_;
 };
 
 }  // namespace vgpu::daemon

@@ -10,7 +10,7 @@
 
 namespace vgpu::daemon {
 
-/// Builds one metric family of counters or gauges, or of histograms of waits.
+/// Builds one metric family of counters or gauges, or of histograms of times.
 class Family {
  public:
   using Labels = std::vector<prometheus::ClientMetric::Label>;
@@ -30,16 +30,17 @@ class Family {
       metric.gauge.value = value;
     family_.metric.push_back(std::move(metric));
   }
-  void add(Labels labels, const WaitCounts& waits) {
+  template <const auto& kBounds>
+  void add(Labels labels, const TimeCounts<kBounds>& times) {
     prometheus::ClientMetric metric;
     metric.label = std::move(labels);
-    metric.histogram.sample_count = waits.count();
-    metric.histogram.sample_sum = static_cast<double>(waits.nanoseconds) / 1e9;
+    metric.histogram.sample_count = times.count();
+    metric.histogram.sample_sum = static_cast<double>(times.nanoseconds) / 1e9;
     std::uint64_t below = 0;
-    for (std::size_t i = 0; i < waits.buckets.size(); ++i) {
-      below += waits.buckets[i];
+    for (std::size_t i = 0; i < times.buckets.size(); ++i) {
+      below += times.buckets[i];
       metric.histogram.bucket.push_back(
-          {below, i < kWaitBounds.size() ? kWaitBounds[i] : std::numeric_limits<double>::infinity()});
+          {below, i < kBounds.size() ? kBounds[i] : std::numeric_limits<double>::infinity()});
     }
     family_.metric.push_back(std::move(metric));
   }

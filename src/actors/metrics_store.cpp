@@ -3,29 +3,32 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
+#include <iterator>
+#include <set>
 
 #include "actors/build_info.hpp"
+#include "actors/config_metrics.hpp"
 #include "actors/gpu_metrics.hpp"
 #include "actors/metric_family.hpp"
+#include "actors/process_metrics.hpp"
 #include "common/cuda_names.hpp"
-#include "protocol/catalogue.hpp"
 #include "protocol/end_reason.hpp"
 #include "protocol/session.hpp"
 
 namespace vgpu::daemon {
 namespace {
 
-using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 using protocol::SessionStats;
 
 /// VM ids come from users who may choose them freely; beyond so many series they share one.
-constexpr std::size_t kMostSeries = 4096;
+constexpr std::size_t kMostSeries = 1024;
 constexpr std::uint32_t kOtherVms = protocol::kNoVm;
 
-std::string vm_text(std::uint32_t vm) { return vm == kOtherVms ? "other" : std::to_string(vm); }
+/// Why connections are refused. These have series from the beginning, so that a first refusal is seen to rise.
+constexpr vgpu_end_reason kRefusals[] = {VGPU_END_BAD_REQUEST,    VGPU_END_VERSION, VGPU_END_EXECUTOR_DIED,
+                                         VGPU_END_EXECUTOR_START, VGPU_END_LIMIT,   VGPU_END_INTERNAL};
 
 void raise(std::uint64_t& seen, const SessionStats::Counter& counter) noexcept {
   seen = std::max(seen, counter.load(std::memory_order_relaxed));
@@ -45,19 +48,6 @@ double byte_seconds_of(const SessionStats& stats) noexcept {
 
 }  // namespace
 
-void Totals::add(const Totals& other) noexcept {
-  calls += other.calls;
-  kernels += other.kernels;
-  doorbells += other.doorbells;
-  for (std::size_t i = 0; i < copied.size(); ++i) copied[i] += other.copied[i];
-  gpu_nanoseconds += other.gpu_nanoseconds;
-  memory_byte_seconds += other.memory_byte_seconds;
-  waits.add(other.waits);
-  for (std::size_t i = 0; i < refused.size(); ++i) refused[i] += other.refused[i];
-  sessions_refused += other.sessions_refused;
-  delayed += other.delayed;
-}
-
 MetricsStore::Key MetricsStore::key_of(std::uint32_t vm, const std::string& pool) const {
   Key key{vm, pool};
   if (ended_.size() >= kMostSeries && !ended_.contains(key)) key.first = kOtherVms;
@@ -66,22 +56,27 @@ MetricsStore::Key MetricsStore::key_of(std::uint32_t vm, const std::string& pool
 
 void MetricsStore::read(Live& live) {
   const SessionStats& stats = live.record->memory->stats();
-  raise(live.totals.calls, stats.calls_processed);
-  raise(live.totals.kernels, stats.kernels_launched);
-  raise(live.totals.doorbells, live.record->doorbells);
-  raise(live.totals.gpu_nanoseconds, stats.gpu_nanoseconds);
-  live.totals.waits = live.record->waits.read();
-  for (std::size_t i = 0; i < kDirections; ++i) raise(live.totals.copied[i], stats.copied_bytes[i]);
-  for (std::size_t i = 0; i < protocol::kLimits; ++i) raise(live.totals.refused[i], stats.refused[i]);
-  raise(live.totals.delayed, stats.calls_delayed);
+  live.totals.read(*live.record);
   for (std::size_t i = 0; i < live.calls_by_name.size(); ++i) raise(live.calls_by_name[i], stats.calls_by_name[i]);
   for (std::size_t i = 0; i < live.unsupported.size(); ++i) raise(live.unsupported[i], stats.unsupported_by_name[i]);
+}
+
+void MetricsStore::configured(ConfigPtr config) {
+  for (const PoolConfig& pool : config->pools) declare(0, pool.name);
+  for (const VmConfig& vm : config->vms) declare(vm.id, vm.pool);
+  const std::lock_guard lock(mutex_);
+  config_ = std::move(config);
+}
+
+void MetricsStore::reloaded(bool applied, std::chrono::system_clock::time_point now) {
+  const std::lock_guard lock(mutex_);
+  reload_applied_ = applied;
+  if (applied) applied_at_ = std::chrono::duration<double>(now.time_since_epoch()).count();
 }
 
 void MetricsStore::declare(std::uint32_t vm, const std::string& pool) {
   const std::lock_guard lock(mutex_);
   ended_.try_emplace(key_of(vm, pool));
-  pools_.try_emplace(pool);
 }
 
 void MetricsStore::pool_gpu(const std::string& pool, const std::string& uuid) {
@@ -97,7 +92,6 @@ void MetricsStore::sandbox_part(const std::string& part, bool in_force) {
 void MetricsStore::opened(const SessionRecordPtr& session) {
   const std::lock_guard lock(mutex_);
   ended_.try_emplace(key_of(session->vm, session->pool));
-  pools_.try_emplace(session->pool);
   auto live = std::make_unique<Live>();
   live->record = session;
   live_[session->session] = std::move(live);
@@ -111,9 +105,10 @@ Totals MetricsStore::closed(const SessionRecordPtr& session) {
   read(live);
   live.totals.memory_byte_seconds =
       std::max(live.totals.memory_byte_seconds, byte_seconds_of(session->memory->stats()));
-  ended_[key_of(session->vm, session->pool)].add(live.totals);
-  PoolTotals& pool = pools_[session->pool];
-  for (std::size_t i = 0; i < pool.calls_by_name.size(); ++i) pool.calls_by_name[i] += live.calls_by_name[i];
+  const Key key = key_of(session->vm, session->pool);
+  ended_[key].add(live.totals);
+  CallsByName& calls = ended_calls_[key];
+  for (std::size_t i = 0; i < calls.size(); ++i) calls[i] += live.calls_by_name[i];
   for (std::size_t i = 0; i < unsupported_.size(); ++i) unsupported_[i] += live.unsupported[i];
   const Totals totals = live.totals;
   live_.erase(found);
@@ -158,11 +153,6 @@ void MetricsStore::sample(std::chrono::nanoseconds since_last) {
         live->totals.gpu_nanoseconds - std::exchange(live->gpu_nanoseconds_sampled, live->totals.gpu_nanoseconds);
     live->gpu_share = seconds > 0 ? std::min(static_cast<double>(used) / 1e9 / seconds, 1.0) : 0;
   }
-}
-
-std::uint64_t MetricsStore::memory_of(const SessionRecord& record) {
-  if (record.place != nullptr && record.place->is_reaped()) return 0;
-  return record.memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
 }
 
 std::vector<ProcessUse> MetricsStore::use_of(std::uint32_t vm) const {
@@ -214,95 +204,76 @@ std::vector<MetricsStore::LiveSession> MetricsStore::sessions() const {
   return sessions;
 }
 
-std::vector<MetricFamily> MetricsStore::Collect() const {
-  Family calls("vgpu_calls_processed_total", "CUDA calls that executors have processed.", MetricType::Counter);
-  Family by_name("vgpu_calls_by_name_total", "CUDA calls that executors have processed, by name.", MetricType::Counter);
-  Family doorbells("vgpu_doorbells_total", "Doorbells that guests have rung.", MetricType::Counter);
-  Family sessions("vgpu_sessions", "Sessions that are open.", MetricType::Gauge);
-  Family vms("vgpu_vm_connected", "1 while the VM's QEMU is connected.", MetricType::Gauge);
-  Family kernels("vgpu_kernels_launched_total", "Kernels that were launched.", MetricType::Counter);
-  Family copied("vgpu_copied_bytes_total", "Bytes that copies have moved.", MetricType::Counter);
-  Family memory("vgpu_memory_used_bytes", "GPU memory that is charged to sessions.", MetricType::Gauge);
-  Family limited("vgpu_limit_refusals_total", "What a limit of a VM did not allow.", MetricType::Counter);
-  Family delayed("vgpu_calls_delayed_total", "Times that a session's calls waited for the VM's calls per second.",
-                 MetricType::Counter);
-  Family gpu("vgpu_gpu_seconds_total", "GPU time that leases used.", MetricType::Counter);
-  Family byte_seconds("vgpu_memory_byte_seconds_total", "GPU memory held, over time.", MetricType::Counter);
-  Family waits("vgpu_lease_wait_seconds", "How long sessions with work waited for a lease.", MetricType::Histogram);
-  Family faults("vgpu_faults_total", "Sessions that ended by a fault, and CUDA errors that lasted.",
-                MetricType::Counter);
-  Family quarantined("vgpu_vm_quarantined", "1 while the VM gets no session because of its faults.", MetricType::Gauge);
+std::map<MetricsStore::Key, Usage> MetricsStore::usage() const {
+  std::map<Key, Usage> all;
+  for (const auto& [key, sum] : totals()) {  // reads the live ones
+    Usage& usage = all[key];
+    usage.totals = sum;
+    usage.quarantined = quarantine_ != nullptr && quarantine_->holds(key.first);
+  }
+  for (const auto& [key, calls] : ended_calls_) all[key].calls_by_name = calls;
+  for (const auto& [id, live] : live_) {
+    Usage& usage = all[key_of(live->record->vm, live->record->pool)];
+    usage.now.add(*live->record);
+    for (std::size_t i = 0; i < usage.calls_by_name.size(); ++i) usage.calls_by_name[i] += live->calls_by_name[i];
+  }
+  for (const auto& [key, count] : vms_) all[key].qemus = count;
+  for (const auto& [key, count] : faults_) all[key.first].faults[key.second] = count;
+  return all;
+}
+
+std::vector<MetricFamily> MetricsStore::host_metrics() const {
   Family refused("vgpu_connections_refused_total", "Connections that got no session.", MetricType::Counter);
   Family unsupported("vgpu_unsupported_calls_total", "CUDA calls that are not carried and returned an error.",
                      MetricType::Counter);
   Family sandbox("vgpu_executor_sandbox", "1 where this part of the executors' sandbox is in force.",
                  MetricType::Gauge);
+  Family reload("vgpu_config_last_reload_successful", "1 if the last reading of the configuration was applied.",
+                MetricType::Gauge);
+  Family applied("vgpu_config_last_reload_success_timestamp_seconds",
+                 "When a configuration was last applied, since the epoch.", MetricType::Gauge);
   Family build("vgpu_build_info", "What this daemon is; the value is always 1.", MetricType::Gauge);
-
-  const std::lock_guard lock(mutex_);
-  std::map<std::string, PoolTotals> pools = pools_;
-  std::array<std::uint64_t, SessionStats::kMaxNames> names = unsupported_;
-  std::map<Key, std::pair<std::uint64_t, std::uint64_t>> now;  // sessions, memory
-  const std::map<Key, Totals> sums = totals();                 // reads the live ones
-  for (const auto& [id, live] : live_) {
-    const Key key = key_of(live->record->vm, live->record->pool);
-    PoolTotals& pool = pools[live->record->pool];
-    for (std::size_t i = 0; i < pool.calls_by_name.size(); ++i) pool.calls_by_name[i] += live->calls_by_name[i];
+  std::map<vgpu_end_reason, std::uint64_t> refusals = refused_;
+  for (const vgpu_end_reason reason : kRefusals) refusals.try_emplace(reason, 0);
+  for (const auto& [reason, count] : refusals) refused.add({{"reason", protocol::end_reason_text(reason)}}, count);
+  Unsupported names = unsupported_;
+  for (const auto& [id, live] : live_)
     for (std::size_t i = 0; i < names.size(); ++i) names[i] += live->unsupported[i];
-    ++now[key].first;
-    now[key].second += memory_of(*live->record);
-  }
-  for (const auto& [key, sum] : sums) {
-    const std::vector<ClientMetric::Label> labels{{"vm", vm_text(key.first)}, {"pool", key.second}};
-    calls.add(labels, sum.calls);
-    doorbells.add(labels, sum.doorbells);
-    kernels.add(labels, sum.kernels);
-    gpu.add(labels, static_cast<double>(sum.gpu_nanoseconds) / 1e9);
-    byte_seconds.add(labels, sum.memory_byte_seconds);
-    waits.add(labels, sum.waits);
-    sessions.add(labels, now[key].first);
-    memory.add(labels, now[key].second);
-    delayed.add(labels, sum.delayed);
-    if (quarantine_ != nullptr) quarantined.add(labels, std::uint64_t{quarantine_->holds(key.first) ? 1u : 0u});
-    const auto add_limited = [&](const char* limit, std::uint64_t value) {
-      std::vector<ClientMetric::Label> with_limit = labels;
-      with_limit.push_back({"limit", limit});
-      limited.add(std::move(with_limit), value);
-    };
-    for (std::uint32_t i = 0; i < protocol::kLimits; ++i) add_limited(protocol::limit_name(i), sum.refused[i]);
-    add_limited("sessions", sum.sessions_refused);
-    for (std::uint32_t i = 0; i < kDirections; ++i) {
-      std::vector<ClientMetric::Label> with_direction = labels;
-      with_direction.push_back({"direction", protocol::direction_name(i)});
-      copied.add(std::move(with_direction), sum.copied[i]);
-    }
-  }
-  for (const auto& [key, count] : vms_) vms.add({{"vm", vm_text(key.first)}, {"pool", key.second}}, count);
-  for (const auto& [pool, sum] : pools)
-    for (std::size_t i = 0; i < sum.calls_by_name.size(); ++i)
-      if (sum.calls_by_name[i] != 0)
-        by_name.add({{"pool", pool}, {"call", std::string(protocol::kCalls[i].name)}}, sum.calls_by_name[i]);
-  for (const auto& [key, count] : faults_)
-    faults.add({{"vm", vm_text(key.first.first)},
-                {"pool", key.first.second},
-                {"reason", protocol::end_reason_text(key.second)}},
-               count);
-  for (const auto& [reason, count] : refused_) refused.add({{"reason", protocol::end_reason_text(reason)}}, count);
   const auto known = cuda_names();
   for (std::size_t i = 0; i < names.size(); ++i)
     if (names[i] != 0) unsupported.add({{"call", i < known.size() ? std::string(known[i]) : "unknown"}}, names[i]);
   for (const auto& [part, in_force] : sandbox_) sandbox.add({{"part", part}}, std::uint64_t{in_force ? 1u : 0u});
+  reload.add({}, std::uint64_t{reload_applied_ ? 1u : 0u});
+  applied.add({}, applied_at_);
   build.add({{"version", kVersion},
              {"cuda_toolkit", kCudaToolkit},
              {"protocol", std::to_string(VGPU_VERSION_MAJOR) + "." + std::to_string(VGPU_VERSION_MINOR)}},
             std::uint64_t{1});
-
   std::vector<MetricFamily> families;
-  for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &gpu, &byte_seconds,
-                         &waits, &limited, &delayed, &faults, &quarantined, &refused, &unsupported, &sandbox, &build})
-    families.push_back(family->take());
-  if (gpus_ != nullptr)
-    for (MetricFamily& family : gpu_metrics(gpus_->states(), pool_gpus_)) families.push_back(std::move(family));
+  for (Family* family : {&refused, &unsupported, &sandbox, &reload, &applied, &build})
+    if (!family->empty()) families.push_back(family->take());
+  return families;
+}
+
+std::vector<MetricFamily> MetricsStore::Collect() const {
+  std::vector<MetricFamily> families;
+  const auto append = [&](std::vector<MetricFamily> more) {
+    families.insert(families.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  };
+  UsageMetrics used;
+  std::set<std::uint32_t> vms;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [key, usage] : usage()) {
+      used.add(key.first, key.second, usage);
+      if (key.first != kOtherVms) vms.insert(key.first);
+    }
+    append(host_metrics());
+    if (config_ != nullptr) append(config_metrics(*config_, vms));
+  }
+  append(used.take());
+  if (gpus_ != nullptr) append(gpu_metrics(gpus_->states(), pool_gpus_));
+  append(process_metrics());
   return families;
 }
 

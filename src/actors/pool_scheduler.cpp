@@ -12,12 +12,23 @@ using Self = pool_scheduler_actor::stateful_pointer<PoolSchedulerState>;
 /// A lease that should be over is waited for so long; then others go on beside what does not end.
 constexpr std::chrono::milliseconds kOverlapAfter{50};
 
+/// Says in the session's record what it has, for /metrics.
+void note_lease(const PoolSchedulerState& state, SessionId id) {
+  const auto found = state.sessions.find(id);
+  if (found == state.sessions.end()) return;
+  const LeaseState has = state.policy->holds(id)     ? LeaseState::held
+                         : found->second.wants_since ? LeaseState::waiting
+                                                     : LeaseState::none;
+  found->second.record->lease.store(has, std::memory_order_relaxed);
+}
+
 /// The session has work: unless it holds a lease, it waits from now on.
 void note_wish(Self self, SessionId id) {
   PoolSchedulerState& state = self->state;
   const auto found = state.sessions.find(id);
   if (found == state.sessions.end() || found->second.wants_since || state.policy->holds(id)) return;
   found->second.wants_since = self->clock().now();
+  note_lease(state, id);
 }
 
 /// Hands the policy's orders on. From one that ends a lease, or will, the clock runs.
@@ -33,6 +44,7 @@ void carry_out(Self self) {
                                                          {"quantum_us", order.quantum.count()}});
     if (const auto since = std::exchange(found->second.wants_since, std::nullopt); runs && since)
       found->second.record->waits.note(self->clock().now() - *since);
+    note_lease(state, order.session);
     self->send(found->second.executor, lease_atom_v, order);
     if (runs && order.quantum.count() == 0) continue;
     const auto end = runs ? order.quantum : std::chrono::microseconds(0);
@@ -93,6 +105,7 @@ pool_scheduler_actor::behavior_type pool_scheduler(Self self, std::string pool,
                    {{"pool", self->state.pool}, {"session", what.session}, {"busy_ns", what.busy.count()}});
         self->state.policy->returned(what);
         if (what.pending) note_wish(self, what.session);
+        note_lease(self->state, what.session);
         carry_out(self);
       },
       [self](overlap_atom, std::uint32_t session, std::uint64_t order) {

@@ -99,6 +99,10 @@ SessionMemory::~SessionMemory() {
   if (stats_ != nullptr) ::munmap(stats_, sizeof(protocol::SessionStats));
 }
 
+std::uint32_t SessionMemory::ring_full_waits() const noexcept {
+  return std::atomic_ref(control().ring_full_waits).load(std::memory_order_relaxed);
+}
+
 bool SessionMemory::write_status(const protocol::Status& status, std::string& error) noexcept {
   // The memory reads as zeros: what no process fills needs no writing.
   const std::size_t bytes =

@@ -45,6 +45,9 @@ class SessionMemory {
   /// Written by the executor, which is no more trusted than its session: any value may stand there.
   const protocol::SessionStats& stats() const noexcept { return *stats_; }
 
+  /// Times that a thread of the guest found no room in the ring, as the guest says.
+  std::uint32_t ring_full_waits() const noexcept;
+
   /// Puts a status where the guest looks for it: at the beginning of staging. False: `error` says why.
   bool write_status(const protocol::Status& status, std::string& error) noexcept;
 

@@ -73,6 +73,12 @@ void VmAccounts::changed(std::uint32_t vm, const Limits& limits) {
   if (its != nullptr) store(limits, *its->account);
 }
 
+std::uint64_t VmPlace::held(protocol::Limit limit) const noexcept {
+  const std::lock_guard lock(vm_->mutex);
+  if (reaped_) return 0;  // the slot may be another session's
+  return vm_->account->slots[slot_].held[static_cast<std::size_t>(limit)].load(std::memory_order_relaxed);
+}
+
 VmPlacePtr VmAccounts::open(std::uint32_t vm, const Limits& limits, Refused& refused, std::string& error) {
   const std::lock_guard lock(mutex_);
   std::erase_if(vms_, [](const auto& entry) { return entry.second.expired(); });

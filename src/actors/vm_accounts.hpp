@@ -27,6 +27,8 @@ class VmPlace {
   /// Nobody writes the slot any more: what it holds is gone, and another session may get it.
   void reaped() noexcept;
   bool is_reaped() const noexcept;
+  /// What the session's executor says that it holds.
+  std::uint64_t held(protocol::Limit limit) const noexcept;
 
  private:
   const std::shared_ptr<Vm> vm_;

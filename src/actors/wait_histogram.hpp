@@ -11,13 +11,14 @@ namespace vgpu::daemon {
 inline constexpr std::array<double, 14> kWaitBounds{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
                                                     0.025,  0.05,    0.1,    0.25,  0.5,    1,     10};
 
-/// How long a session, or many, waited for leases: from having work to a lease. Not cumulative; the last bucket is of
-/// all that is longer.
-struct WaitCounts {
-  std::array<std::uint64_t, kWaitBounds.size() + 1> buckets{};
+/// Times, counted by buckets with these upper bounds. Not cumulative; the last bucket is of all that is longer.
+template <const auto& kBounds>
+struct TimeCounts {
+  static constexpr const auto& bounds = kBounds;
+  std::array<std::uint64_t, kBounds.size() + 1> buckets{};
   std::uint64_t nanoseconds = 0;
 
-  void add(const WaitCounts& other) noexcept {
+  void add(const TimeCounts& other) noexcept {
     for (std::size_t i = 0; i < buckets.size(); ++i) buckets[i] += other.buckets[i];
     nanoseconds += other.nanoseconds;
   }
@@ -27,6 +28,9 @@ struct WaitCounts {
     return sum;
   }
 };
+
+/// How long a session, or many, waited for leases: from having work to a lease.
+using WaitCounts = TimeCounts<kWaitBounds>;
 
 /// The same while it grows: one thread notes, any may read.
 class WaitHistogram {

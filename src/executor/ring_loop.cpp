@@ -39,6 +39,8 @@ u64 nanoseconds(std::chrono::steady_clock::duration time) {
 /// long as it likes and may need records read that are still in the ring; or if a call is under way in the driver,
 /// which may compile a module for minutes while the GPU is idle. What runs on behind it is bounded by the backlog.
 constexpr auto kGrace = 2ms;
+/// How often the daemon sees what a lease has used while a call waits.
+constexpr auto kShowUseEvery = 500ms;
 /// How often an overdue lease's ring is looked at.
 constexpr auto kOverdueEvery = 10ms;
 
@@ -52,7 +54,8 @@ RingLoop::RingLoop(Session& session, Commands& commands, std::chrono::microsecon
       reader_(control_, session.region.ring()),
       current_(session.cuda, session.contexts),
       drain_(session),
-      rate_(session.account.shared()) {}
+      rate_(session.account.shared()),
+      queue_delay_(session.stats) {}
 
 void RingLoop::run() {
   for (;;) {
@@ -72,7 +75,9 @@ void RingLoop::run() {
     if (lease_.held()) try_to_finish();
     const unsigned waits = on_workers();
     session_.signal.sleep(seen, longest_sleep());
-    lease_.check(Clock::now());
+    const Clock::time_point woken = Clock::now();
+    lease_.check(woken);
+    if (lease_.held()) publish_use(lease_.busy(woken));
     if (!asleep_ || !lease_.held()) continue;
     // A guest that has got what it waited for is about to ask for more.
     const bool answered = on_workers() < waits;
@@ -108,6 +113,13 @@ bool RingLoop::may_read() const noexcept { return lease_.held() && !asleep_ && !
 bool RingLoop::is_throttled() { return session_.backlog.on() && session_.backlog.full(current_, Clock::now()); }
 
 bool RingLoop::read() {
+  if (queue_delay_.due()) queue_delay_.found(reader_.published(), reader_.consumed(), Clock::now());
+  const bool found = read_batch();
+  if (queue_delay_.over(reader_.consumed())) queue_delay_.ran(Clock::now());
+  return found;
+}
+
+bool RingLoop::read_batch() {
   for (unsigned i = 0; i < kBatch; ++i) {
     switch (read_one()) {
       case Reading::empty:
@@ -197,6 +209,7 @@ void RingLoop::poll_parked() {
   last_poll_ = now;
   session_.parking.poll(current_);
   lease_.check(now);
+  publish_use(lease_.busy(now));
 }
 
 bool RingLoop::spin() {
@@ -232,7 +245,8 @@ void RingLoop::wake_up() {
 }
 
 std::int64_t RingLoop::longest_sleep() const noexcept {
-  if (!lease_.held() || !lease_.limited()) return -1;
+  if (!lease_.held()) return -1;
+  if (!lease_.limited()) return on_workers() != 0 ? std::chrono::microseconds(kShowUseEvery).count() : -1;
   // Nobody wakes us when the grace is over, or the drain overdue.
   if (may_last()) return std::chrono::microseconds(kGrace).count();
   return lease_.ending() ? std::chrono::microseconds(kOverdueEvery).count() : -1;
@@ -267,6 +281,7 @@ void RingLoop::try_to_finish() {
   const Lease::Use use = lease_.end(now);
   used_before_ += use.busy;
   publish_use({});
+  queue_delay_.found(reader_.published(), reader_.consumed(), now);
   ExecutorEvent event;
   event.type = ExecutorEvent::Type::idle;
   event.order = lease_.order();

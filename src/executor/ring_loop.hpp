@@ -7,6 +7,7 @@
 #include "executor/drain.hpp"
 #include "executor/lease.hpp"
 #include "executor/pause.hpp"
+#include "executor/queue_delay.hpp"
 #include "executor/session.hpp"
 #include "protocol/ring.hpp"
 
@@ -29,6 +30,7 @@ class RingLoop {
   bool may_read() const noexcept;
   /// Reads some records. True if there was one, or anything else to look at.
   bool read();
+  bool read_batch();
   enum class Reading { empty, record, held_up };
   /// Reads the next record. held_up: the session has ended, or pays for its calls.
   Reading read_one();
@@ -78,6 +80,7 @@ class RingLoop {
   Lease::Duration used_before_{};  ///< by leases that are over
   Drain drain_;
   CallRate rate_;
+  QueueDelay queue_delay_;
   bool asleep_ = false;  ///< the guest was told to ring
   int spins_ = 1;        ///< how many times spin_ the empty ring is polled next
   Clock::time_point last_poll_;

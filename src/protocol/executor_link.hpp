@@ -78,6 +78,10 @@ struct ExecutorEvent {
   std::array<char, 216> text{};
 };
 
+/// Upper bounds of SessionStats::queue_delays, in seconds: from a record that is read at once to a lease that is lost.
+inline constexpr std::array<double, 12> kQueueDelayBounds{0.000001, 0.000005, 0.00001, 0.00005, 0.0001, 0.0005,
+                                                          0.001,    0.005,    0.01,    0.05,    0.1,    1};
+
 /// Counters of one session, written by its executor with relaxed stores, read by the daemon at each scrape. Monotone
 /// but for the gauges at the end.
 struct SessionStats {
@@ -96,6 +100,9 @@ struct SessionStats {
 
   std::array<Counter, kLimits> refused;  ///< by Limit: what the VM's limits did not allow
   Counter calls_delayed;                 ///< times that reading waited for the VM's calls per second
+
+  std::array<Counter, kQueueDelayBounds.size() + 1> queue_delays;  ///< samples, by bound; the last one: of all longer
+  Counter queue_delay_nanoseconds;                                 ///< their sum
 
   Counter memory_used_bytes;  ///< gauge: device memory that is charged to the session, as in its slot of VmAccount
   Counter memory_changed;     ///< when that last changed, in nanoseconds of CLOCK_MONOTONIC; 0: never

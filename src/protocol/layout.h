@@ -111,6 +111,7 @@ struct vgpu_control {
   /* Written by the guest. */
   uint64_t head __attribute__((aligned(128))); /* bytes ever published in the ring */
   uint32_t host_functions_done;                /* ticket of the last answer of vgpuServeHostFunctions that is done */
+  uint32_t ring_full_waits;                    /* times that a thread found no room in the ring; only ever counted */
 
   /* Written by the executor. */
   uint64_t tail __attribute__((aligned(128))); /* bytes ever consumed */

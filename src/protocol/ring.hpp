@@ -137,6 +137,10 @@ class RingReader {
   /// True if something was published that next() has not returned: the look after executor_sleeping was set and fenced.
   bool pending() const noexcept { return shared(control_->head).load(std::memory_order_acquire) != tail_; }
 
+  /// How far the guest has published, as it says, and how far records were consumed.
+  u64 published() const noexcept { return shared(control_->head).load(std::memory_order_relaxed); }
+  u64 consumed() const noexcept { return tail_; }
+
   vgpu_end_reason reason() const noexcept { return reason_; }
   const char* detail() const noexcept { return detail_; }
 

@@ -11,8 +11,8 @@
 
 namespace vgpu::shim {
 
-/// What the guest knows of a function or kernel without asking: its attributes, what they were last set to, and how many
-/// of its blocks fit. Libraries ask and set the same before each launch. Any thread.
+/// What the guest knows of a function or kernel without asking: its attributes, what they were last set to, and how
+/// many of its blocks fit. Libraries ask and set the same before each launch. Any thread.
 ///
 /// Whoever changes the callable brackets that with begin_change() and end_change(); what somebody fetched meanwhile is
 /// not remembered, since nobody knows on which side of the change it was answered.

@@ -117,6 +117,7 @@ void Channel::map_arena() {
 }
 
 std::byte* Channel::wait_for_room(u32 bytes) noexcept {
+  shared(control_->ring_full_waits).fetch_add(1, std::memory_order_relaxed);
   // The executor may have gone to sleep before it saw the last records: publish() rings only for what it published.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (shared(control_->executor_sleeping).exchange(0, std::memory_order_acq_rel) != 0) carrier_->ring_doorbell();

@@ -101,7 +101,8 @@ def executors_of(pid):
 
 
 class Metrics:
-    """One scrape of /metrics. value("name", label="x") sums all series whose labels include those given."""
+    """One scrape of /metrics. value("name", label="x") sums all series whose labels include those given;
+    by("name", "label") does so for each value of a label."""
 
     LINE = re.compile(r'^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$')
     LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -123,7 +124,10 @@ class Metrics:
         return sum(value for _, value in self.select(name, **labels))
 
     def by(self, name, label, **labels):
-        return {found.get(label): value for found, value in self.select(name, **labels)}
+        sums = {}
+        for found, value in self.select(name, **labels):
+            sums[found.get(label)] = sums.get(found.get(label), 0) + value
+        return sums
 
 
 class Daemon:
@@ -176,9 +180,12 @@ class Daemon:
         """Lines of the log that hold each of `parts`."""
         return [line for line in self.log().splitlines() if all(part in line for part in parts)]
 
-    def metrics(self):
+    def metrics_text(self):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10 * SLOWNESS) as answer:
-            return Metrics(answer.read().decode())
+            return answer.read().decode()
+
+    def metrics(self):
+        return Metrics(self.metrics_text())
 
     def reload(self, config):
         """Gives the daemon another configuration; returns what it logs of that."""

@@ -65,6 +65,17 @@ class Counters(DaemonTest):
         wait_until(lambda: self.count("vgpu_sessions", **mine) == 0, "the session never went")
         wait_until(lambda: self.count("vgpu_memory_used_bytes", **mine) == 0, "its memory never went")
 
+    def test_gpu_time_shows_while_a_call_waits(self):
+        mine = {"vm": 711, "pool": "A"}
+        with self.daemon.guest(program("steps"), vm=711, pool="A") as guest:
+            self.assertEqual(guest.ask("work")[:2], "ok")
+            guest.tell("hang")
+            wait_until(lambda: self.count("vgpu_leases", state="held", **mine) == 1, "it never holds the GPU")
+            before = self.count("vgpu_gpu_seconds_total", **mine)
+            wait_until(lambda: self.count("vgpu_gpu_seconds_total", **mine) > before + 0.1, "no GPU time shows")
+            before = self.count("vgpu_gpu_seconds_total", **mine)
+            wait_until(lambda: self.count("vgpu_gpu_seconds_total", **mine) > before + 0.1, "GPU time stands still")
+
     def test_totals_never_go_back(self):
         names = ("vgpu_calls_processed_total", "vgpu_kernels_launched_total", "vgpu_copied_bytes_total",
                  "vgpu_calls_by_name_total", "vgpu_doorbells_total", "vgpu_unsupported_calls_total")
@@ -103,6 +114,50 @@ class Counters(DaemonTest):
         self.assertEqual(metrics.value("vgpu_build_info"), 1)
         (labels, _), = metrics.select("vgpu_build_info")
         self.assertTrue(labels.get("version"), labels)
+
+
+GIVEN = """
+[[pool]]
+name = "A"
+[[vm]]
+id = 1
+name = "build"
+uuid = "8f6d6d1e-0c2b-4a57-9d3e-6f1f0f9a2b11"
+pool = "A"
+weight = {weight}
+memory = "{memory}"
+"""
+
+
+class Given(DaemonTest):
+    CONFIG = GIVEN.format(weight=200, memory="64MiB")
+
+    def assert_given(self, weight, memory):
+        metrics = self.daemon.metrics()
+        self.assertEqual(metrics.value("vgpu_vm_info", vm=1, name="build", domain="build", pool="A", priority="medium",
+                                       uuid="8f6d6d1e-0c2b-4a57-9d3e-6f1f0f9a2b11", weight=weight), 1)
+        self.assertEqual(len(metrics.select("vgpu_vm_info", vm=1)), 1)
+        self.assertEqual(metrics.value("vgpu_vm_weight", vm=1), weight)
+        self.assertEqual(metrics.value("vgpu_vm_memory_limit_bytes", vm=1), memory)
+
+    def test_what_vms_are_given_is_there_before_they_come_and_follows_a_reload(self):
+        self.assert_given(200, 64 << 20)
+        metrics = self.daemon.metrics()
+        for name in ("vgpu_calls_processed_total", "vgpu_faults_total", "vgpu_sessions", "vgpu_lease_wait_seconds_count"):
+            self.assertTrue(metrics.select(name, vm=1, pool="A"), name)
+        applied = metrics.value("vgpu_config_last_reload_success_timestamp_seconds")
+        self.daemon.reload(GIVEN.format(weight=10, memory="128MiB"))
+        wait_until(lambda: self.daemon.metrics().value("vgpu_config_last_reload_success_timestamp_seconds") > applied,
+                   "no reload is seen")
+        self.assert_given(10, 128 << 20)
+
+    def test_a_refused_reload_is_shown(self):
+        self.daemon.reload(GIVEN.format(weight=0, memory="64MiB"))
+        wait_until(lambda: self.daemon.metrics().value("vgpu_config_last_reload_successful") == 0, "it counts as applied")
+        self.assertNotEqual(self.daemon.metrics().value("vgpu_vm_weight", vm=1), 0)
+        self.daemon.reload(self.CONFIG)
+        wait_until(lambda: self.daemon.metrics().value("vgpu_config_last_reload_successful") == 1, "it counts as refused")
+        self.assert_given(200, 64 << 20)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <cstdio>
 #include <limits>
 #include <sstream>
 #include <thread>
@@ -108,7 +109,7 @@ TEST_CASE("Counters are read while a session lives, and stay when it ends") {
   second.stats->calls_processed = 100;
   second.stats->memory_used_bytes = 10;
   const std::string call =
-      "vgpu_calls_by_name_total{pool=\"A\",call=\"" + std::string(protocol::kCalls[2].name) + "\"}";
+      "vgpu_calls_by_name_total{vm=\"111\",pool=\"A\",call=\"" + std::string(protocol::kCalls[2].name) + "\"}";
   const std::string unsupported = "vgpu_unsupported_calls_total{call=\"" + std::string(cuda_names()[0]) + "\"}";
   CHECK(value(store, "vgpu_sessions" + labels) == 2);
   CHECK(value(store, "vgpu_memory_used_bytes" + labels) == 1010);
@@ -152,6 +153,127 @@ TEST_CASE("What limits refuse and delay is counted by VM, pool and limit") {
   check();
   store.closed(session.record);
   check();
+}
+
+TEST_CASE("What a session holds and waits for is shown while it lives; what it waited for stays") {
+  MetricsStore store;
+  const std::string labels = "{vm=\"7\",pool=\"A\"}";
+  VmAccounts accounts;
+  VmAccounts::Refused refused{};
+  std::string error;
+  Session session(1, 7, "A");
+  session.record->place = accounts.open(7, Limits{}, refused, error);
+  REQUIRE(session.record->place != nullptr);
+  void* const page =
+      ::mmap(nullptr, sizeof(protocol::VmAccount), PROT_READ | PROT_WRITE, MAP_SHARED, session.record->place->fd(), 0);
+  REQUIRE(page != MAP_FAILED);
+  auto& slot = static_cast<protocol::VmAccount*>(page)->slots[session.record->place->slot()];
+  slot.held[static_cast<std::size_t>(protocol::Limit::streams)] = 3;
+  slot.held[static_cast<std::size_t>(protocol::Limit::arena)] = 4096;
+  store.opened(session.record);
+  session.record->lease = LeaseState::waiting;
+  session.stats->sync_calls = 5;
+  session.stats->sleeps = 6;
+  session.stats->queue_delays[0] = 2;
+  session.stats->queue_delays[12] = 1;
+  session.stats->queue_delay_nanoseconds = 2'000'000'500;
+  void* const region =
+      ::mmap(nullptr, VGPU_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, session.record->memory->region_fd(), 0);
+  REQUIRE(region != MAP_FAILED);
+  static_cast<vgpu_control*>(region)->ring_full_waits = 9;
+  CHECK(value(store, "vgpu_objects{vm=\"7\",pool=\"A\",kind=\"streams\"}") == 3);
+  CHECK(value(store, "vgpu_objects{vm=\"7\",pool=\"A\",kind=\"events\"}") == 0);
+  CHECK(value(store, "vgpu_arena_used_bytes" + labels) == 4096);
+  CHECK(value(store, "vgpu_leases{vm=\"7\",pool=\"A\",state=\"waiting\"}") == 1);
+  CHECK(value(store, "vgpu_leases{vm=\"7\",pool=\"A\",state=\"held\"}") == 0);
+  const auto check_counters = [&] {
+    CHECK(value(store, "vgpu_sync_calls_total" + labels) == 5);
+    CHECK(value(store, "vgpu_executor_sleeps_total" + labels) == 6);
+    CHECK(value(store, "vgpu_ring_full_waits_total" + labels) == 9);
+    CHECK(value(store, "vgpu_queue_delay_seconds_bucket{vm=\"7\",pool=\"A\",le=\"0.001\"}") == 2);
+    CHECK(value(store, "vgpu_queue_delay_seconds_count" + labels) == 3);
+    CHECK(value(store, "vgpu_queue_delay_seconds_sum" + labels) == Approx(2.0000005));
+  };
+  check_counters();
+  static_cast<vgpu_control*>(region)->ring_full_waits = 0;  // a guest may write what it likes
+  check_counters();
+  ::munmap(region, VGPU_PAGE);
+  session.record->place->reaped();
+  CHECK(value(store, "vgpu_arena_used_bytes" + labels) == 0);
+  store.closed(session.record);
+  check_counters();
+  CHECK(value(store, "vgpu_leases{vm=\"7\",pool=\"A\",state=\"waiting\"}") == 0);
+  ::munmap(page, sizeof(protocol::VmAccount));
+}
+
+TEST_CASE("What the configuration gives is shown before anybody connects, and changes with it") {
+  MetricsStore store;
+  auto config = std::make_shared<Config>();
+  config->pools.push_back({});
+  config->pools[0].name = "A";
+  config->unregistered_pool = "A";
+  VmConfig vm;
+  vm.id = 7;
+  vm.name = "build";
+  vm.uuid = "8f6d";
+  vm.pool = "A";
+  vm.tenant.weight = 250;
+  vm.limits[protocol::Limit::memory] = 4096;
+  vm.limits[protocol::Limit::streams] = 8;
+  config->vms.push_back(vm);
+  store.configured(config);
+  const auto info = [](const char* weight) {
+    return std::string(
+               "vgpu_vm_info{vm=\"7\",name=\"build\",domain=\"build\",uuid=\"8f6d\",pool=\"A\",priority=\"medium\"") +
+           ",weight=\"" + weight + "\"}";
+  };
+  CHECK(value(store, info("250")) == 1);
+  CHECK(value(store, "vgpu_vm_weight{vm=\"7\"}") == 250);
+  CHECK(value(store, "vgpu_vm_memory_limit_bytes{vm=\"7\"}") == 4096);
+  CHECK(value(store, "vgpu_vm_objects_limit{vm=\"7\",kind=\"streams\"}") == 8);
+  CHECK(value(store, "vgpu_vm_objects_limit{vm=\"7\",kind=\"events\"}") == -1);  // there is none
+  CHECK(value(store, "vgpu_vm_arena_limit_bytes{vm=\"7\"}") == -1);
+  CHECK(value(store, "vgpu_vm_sessions_limit{vm=\"7\"}") == 1024);
+  CHECK(value(store, "vgpu_vm_weight{vm=\"0\"}") == 100);  // who claims no VM
+  CHECK(value(store, "vgpu_sessions{vm=\"7\",pool=\"A\"}") == 0);
+  CHECK(value(store, "vgpu_pool_quantum_seconds{pool=\"A\"}") == 0.01);
+  CHECK(value(store, "vgpu_pool_info{pool=\"A\",policy=\"fair\"}") == 1);
+  CHECK(value(store, "vgpu_faults_total{vm=\"7\",pool=\"A\",reason=\"gpu_fault\"}") == 0);
+  config = std::make_shared<Config>(*config);
+  config->vms[0].tenant.weight = 10;
+  store.configured(config);
+  CHECK(value(store, info("250")) == -1);
+  CHECK(value(store, info("10")) == 1);
+}
+
+TEST_CASE("Whether the configuration was applied, and when, is shown") {
+  MetricsStore store;
+  const std::chrono::system_clock::time_point first(std::chrono::seconds(1000)), second(std::chrono::seconds(2000));
+  store.reloaded(true, first);
+  CHECK(value(store, "vgpu_config_last_reload_successful") == 1);
+  store.reloaded(false, second);
+  CHECK(value(store, "vgpu_config_last_reload_successful") == 0);
+  CHECK(value(store, "vgpu_config_last_reload_success_timestamp_seconds") == 1000);
+}
+
+TEST_CASE("What the process takes is shown under Prometheus' own names") {
+  const MetricsStore store;
+  const auto bytes = value(store, "process_resident_memory_bytes");
+  CHECK(bytes > 1 << 20);
+  CHECK(value(store, "process_virtual_memory_bytes") > bytes);
+  CHECK(value(store, "process_cpu_seconds_total") > 0);
+  CHECK(value(store, "process_threads") >= 1);
+  const double open = value(store, "process_open_fds");
+  {
+    std::FILE* const another = std::fopen("/proc/self/stat", "r");
+    CHECK(value(store, "process_open_fds") == open + 1);
+    std::fclose(another);
+  }
+  CHECK(value(store, "process_max_fds") > open);
+  const auto now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const double start = value(store, "process_start_time_seconds");
+  CHECK(start <= now + 1);
+  CHECK(start > now - 86400);
 }
 
 TEST_CASE("A damaged counter does not set a total back") {

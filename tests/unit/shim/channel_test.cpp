@@ -61,6 +61,7 @@ TEST_CASE("a full ring is waited for, and nothing is lost or reordered") {
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   CHECK_FALSE(done);
+  CHECK(shared(session.executor.control().ring_full_waits).load() == 1);
   session.executor.pause(false);
   writer.join();
   const auto records = session.executor.records_of<call::cuMemsetD8Async>();
