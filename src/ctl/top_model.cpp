@@ -51,7 +51,7 @@ TopGpu gpu_of(const Json& json) {
   gpu.name = printable(json.at("name").get<std::string>());
   gpu.healthy = json.at("healthy");
   gpu.memory = json.at("memory_bytes");
-  gpu.memory_used = json.value("memory_used_bytes", std::uint64_t{0});
+  if (json.contains("memory_used_bytes")) gpu.memory_used = json["memory_used_bytes"].get<std::uint64_t>();
   if (json.contains("utilization")) gpu.utilization = json["utilization"].get<double>();
   if (json.contains("temperature_celsius"))
     gpu.sensors += fmt::format("  {:.0f} C", json["temperature_celsius"].get<double>());
@@ -116,8 +116,8 @@ Line gpu_line(const TopGpu& gpu, std::size_t number) {
   Line line{{fmt::format("GPU {} {:<20.20}", number, gpu.name), Style::bold}};
   const auto append = [&](Line more) { line.insert(line.end(), more.begin(), more.end()); };
   append(bar(" util", gpu.utilization.value_or(0), gpu.utilization ? percent_text(*gpu.utilization) : "n/a"));
-  const double used = static_cast<double>(gpu.memory_used), all = static_cast<double>(gpu.memory);
-  append(bar("  mem", all > 0 ? used / all : 0, bytes_text(used) + "/" + bytes_text(all)));
+  const double used = static_cast<double>(gpu.memory_used.value_or(0)), all = static_cast<double>(gpu.memory);
+  append(bar("  mem", all > 0 ? used / all : 0, (gpu.memory_used ? bytes_text(used) : "n/a") + "/" + bytes_text(all)));
   if (!gpu.sensors.empty()) line.push_back({gpu.sensors});
   if (!gpu.healthy) line.push_back({"  UNHEALTHY", Style::bad});
   return line;

@@ -28,7 +28,8 @@ struct TopGpu {
   std::string sensors;  ///< "61 C  250 W"
   bool healthy = true;
   std::optional<double> utilization;
-  std::uint64_t memory = 0, memory_used = 0;
+  std::uint64_t memory = 0;
+  std::optional<std::uint64_t> memory_used;
 };
 
 struct TopPool {
