@@ -56,10 +56,10 @@ class Reader {
       gpu_override_ = parse_gpu(*overrides_.gpu);
       if (!gpu_override_) mistakes_.add_plain("--gpu " + *overrides_.gpu + ": " + gpu_help());
     }
-    const GpuChoice gpu = read_gpu(top).value_or(GpuChoice{});
+    const std::vector<GpuChoice> gpus = read_gpus(top).value_or(std::vector<GpuChoice>{GpuChoice{}});
     read_daemon(table_of(mistakes_, root, "daemon"));
     read_qemu(table_of(mistakes_, root, "qemu"));
-    read_pools(mistakes_, root, gpu, gpu_override_, config_);
+    read_pools(mistakes_, root, gpus, gpu_override_, config_);
     read_vms(mistakes_, root, config_);
     if (const toml::table* table = table_of(mistakes_, root, "quarantine"))
       config_.quarantine = read_quarantine(mistakes_, *table);

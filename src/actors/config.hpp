@@ -22,7 +22,7 @@ namespace vgpu::daemon {
 struct GpuChoice {
   enum class Kind { automatic, software, index, uuid };
   Kind kind = Kind::automatic;
-  std::uint32_t index = 0;
+  std::uint32_t index = 0;    ///< NVML's; of the software GPU: of the first device
   std::string uuid;           ///< as nvidia-smi -L prints it: GPU-… or MIG-…
   std::uint32_t devices = 0;  ///< of the software GPU; 0: not said, one unless the daemon's environment says otherwise
   bool operator==(const GpuChoice&) const = default;
@@ -69,7 +69,7 @@ struct SandboxConfig {
 
 struct PoolConfig {
   std::string name;
-  GpuChoice gpu;
+  std::vector<GpuChoice> gpus{GpuChoice{}};  ///< a session is placed on one of them; never empty
   enum class Policy { fair, concurrent };
   Policy policy = Policy::fair;
   FairShareTerms fair;  ///< of that policy

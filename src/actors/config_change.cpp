@@ -50,7 +50,7 @@ std::vector<std::string> needs_restart(const Config& running, const Config& want
   differs(running.images == wanted.images, "images in [executor]");
   differs(same_ivshmem(running, wanted) && same_ivshmem(wanted, running), "the ivshmem devices of [[vm]]");
   const auto same_pools = [](const PoolConfig& a, const PoolConfig& b) {
-    return a.name == b.name && a.gpu == b.gpu && a.policy == b.policy;
+    return a.name == b.name && a.gpus == b.gpus && a.policy == b.policy;
   };
   differs(std::is_permutation(running.pools.begin(), running.pools.end(), wanted.pools.begin(), wanted.pools.end(),
                               same_pools),

@@ -11,6 +11,8 @@ using protocol::Limit;
 
 constexpr std::uint64_t kLeastBytes = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 50;
+/// What a driver's own queue of a stream holds.
+constexpr std::uint32_t kMostInFlight = 1024;
 constexpr std::uint64_t kMostRate = 1'000'000'000;
 
 void read_bytes(TableReader& reader, Limit limit, Limits& limits) {
@@ -36,6 +38,7 @@ Limits read_limits(TableReader& reader) {
       limits[limit] = *count;
   if (const auto sessions = reader.number("sessions", 1, protocol::VmAccount::kMostSessions))
     limits.sessions = *sessions;
+  if (const auto in_flight = reader.number("in_flight", 1, kMostInFlight)) limits.in_flight = *in_flight;
   if (const auto rate = reader.number("calls_per_second", 1, kMostRate)) limits.calls_per_second = *rate;
   return limits;
 }

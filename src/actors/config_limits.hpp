@@ -3,7 +3,8 @@
 #include "actors/limits.hpp"
 
 /// The keys of [[vm]] and [unregistered] that limit a VM.
-#define VGPU_LIMIT_KEYS "memory", "sessions", "streams", "events", "modules", "graphs", "arena", "calls_per_second"
+#define VGPU_LIMIT_KEYS \
+  "memory", "sessions", "streams", "events", "modules", "graphs", "arena", "in_flight", "calls_per_second"
 
 namespace vgpu::daemon {
 

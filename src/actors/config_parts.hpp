@@ -9,11 +9,11 @@ namespace vgpu::daemon {
 
 /// What a GPU may be called.
 std::string gpu_help();
-/// The key `gpu`; nothing if there is none, or a wrong one.
-std::optional<GpuChoice> read_gpu(TableReader& reader);
+/// The key `gpu`, one or a list; nothing if there is none, or a wrong one.
+std::optional<std::vector<GpuChoice>> read_gpus(TableReader& reader);
 
-/// [[pool]]: pools that name no GPU get `gpu`; with `forced` all get that.
-void read_pools(MistakeList& mistakes, const toml::table& root, const GpuChoice& gpu,
+/// [[pool]]: pools that name no GPU get `gpus`; with `forced` all get that.
+void read_pools(MistakeList& mistakes, const toml::table& root, const std::vector<GpuChoice>& gpus,
                 const std::optional<GpuChoice>& forced, Config& config);
 /// [[vm]] and [unregistered]. The pools are read already.
 void read_vms(MistakeList& mistakes, const toml::table& root, Config& config);

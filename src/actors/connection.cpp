@@ -3,6 +3,7 @@
 #include <caf/all.hpp>
 
 #include "actors/executor.hpp"
+#include "actors/status.hpp"
 #include "common/log.hpp"
 #include "protocol/end_reason.hpp"
 
@@ -50,7 +51,7 @@ void finish_if_done(Self self) {
   ConnectionState& state = self->state;
   if (state.executor != nullptr || state.wakes_left != 0) return;
   if (state.counted) self->send(state.context->metrics, closed_atom_v, state.record, state.ending);
-  if (std::exchange(state.is_member, false)) state.context->membership.leave(state.identity.vm);
+  if (const auto where = std::exchange(state.where, std::nullopt)) state.context->placement.leave(*where);
   self->quit();
   if (!state.greeted) return;
   const auto lasted = std::chrono::steady_clock::now() - state.begin;
@@ -79,13 +80,15 @@ void end_session(Self self, Ending ending) {
     if (why.reason != VGPU_END_CLOSED) {
       state.socket->welcome(refusal_welcome(why.reason, why.result, why.text), nullptr);
       self->send(state.context->metrics, refused_atom_v, static_cast<std::uint32_t>(why.reason));
-      log::warn("connection refused", {{"pid", state.socket->peer().pid},
-                                       {"uid", state.socket->peer().uid},
-                                       {"process", state.process},
-                                       {"vm", state.identity.vm},
-                                       {"pool", state.identity.pool},
-                                       {"reason", protocol::end_reason_text(why.reason)},
-                                       {"text", why.text}});
+      // Whoever monitors asks again and again.
+      log::write(state.asks_status ? log::Level::debug : log::Level::warn, "connection refused",
+                 {{"pid", state.socket->peer().pid},
+                  {"uid", state.socket->peer().uid},
+                  {"process", state.process},
+                  {"vm", state.identity.vm},
+                  {"pool", state.identity.pool},
+                  {"reason", protocol::end_reason_text(why.reason)},
+                  {"text", why.text}});
     }
   } else if (is_fault(why.reason)) {
     log::error("session ended by a fault", {{"vm", state.identity.vm},
@@ -100,7 +103,7 @@ void end_session(Self self, Ending ending) {
   state.socket->close();
 
   if (before == Phase::open) {
-    self->send(state.context->pools.at(state.identity.pool).scheduler, closed_atom_v, state.record->session);
+    self->send(state.scheduler, closed_atom_v, state.record->session);
     if (why.reason != VGPU_END_CLOSED) {
       state.wakes_left = kMoreWakes.size();
       for (const auto delay : kMoreWakes) self->delayed_send(self, delay, wake_atom_v);
@@ -110,16 +113,37 @@ void end_session(Self self, Ending ending) {
   finish_if_done(self);
 }
 
+/// Answers a guest that wants to know how things stand. Nothing of it is left on the host: it is no session.
+void tell_status(Self self) {
+  ConnectionState& state = self->state;
+  std::string error;
+  state.memory = state.socket->make_memory(VGPU_ARENA_OFFSET, 0, state.identity.vm, VGPU_FEATURE_STATUS, error);
+  if (state.memory == nullptr || !state.memory->write_status(*status_of(*state.context, state.identity), error))
+    return end_session(self, ending_of(ErrorCode::no_memory, error));
+  protocol::Welcome welcome;
+  welcome.region_bytes = state.memory->region_bytes();
+  state.socket->welcome(welcome, state.memory);
+  log::debug("status told", {{"pid", state.socket->peer().pid},
+                             {"uid", state.socket->peer().uid},
+                             {"process", state.process},
+                             {"vm", state.identity.vm},
+                             {"pool", state.identity.pool}});
+  end_session(self, ending_of(ErrorCode::guest_closed));
+}
+
 void open_session(Self self, const protocol::Hello& hello) {
   ConnectionState& state = self->state;
   const Context& context = *state.context;
   const ConfigPtr config = context.config();
   if (context.quarantine->holds(state.identity.vm)) return end_session(self, ending_of(ErrorCode::quarantined));
-  if (state.identity.registered) {
-    state.identity.pool = context.membership.enter(state.identity.vm, state.identity.pool);
-    state.is_member = true;
-  }
-  const Pool& pool = context.pools.at(state.identity.pool);
+  const bool keeps_pool = state.identity.registered;
+  std::string unhealthy;
+  const auto usable = [&](const std::string& pool) { return context.healthy_places(pool, unhealthy); };
+  state.where = context.placement.enter(config->tenant(state.identity.vm), state.identity.pool, keeps_pool, usable);
+  if (!state.where) return end_session(self, ending_of(ErrorCode::gpu_unhealthy, unhealthy));
+  state.identity.pool = state.where->pool;
+  const Pool::Member& member = context.pools.at(state.where->pool).members.at(state.where->gpu);
+  state.scheduler = member.scheduler;
   const std::uint32_t session = ++context.sessions;
   const std::uint64_t features = (VGPU_FEATURE_ARENA | VGPU_FEATURE_HOST_FUNCTIONS) & hello.features;
   std::string error;
@@ -136,20 +160,23 @@ void open_session(Self self, const protocol::Hello& hello) {
   state.record->session = session;
   state.record->vm = state.identity.vm;
   state.record->pool = state.identity.pool;
+  state.record->gpus = member.place.uuids;
   state.record->memory = state.memory;
+  state.record->pid = hello.pid;
+  state.record->process = state.process;
 
   ExecutorSpec spec;
   spec.session = session;
   spec.vm = state.identity.vm;
   spec.pool = state.identity.pool;
-  spec.driver = pool.driver;
+  spec.driver = member.place.driver;
   spec.program = context.executor_program;
   spec.spin_microseconds = config->spin_microseconds;
   spec.log_calls = log::enabled(log::Level::debug);
   spec.memory = state.memory;
   state.record->place = state.place;
   spec.place = state.place;
-  spec.context_memory = config->context_memory.value_or(pool.driver.software ? 0 : kContextMemory);
+  spec.context_memory = config->context_memory.value_or(member.place.driver.software ? 0 : kContextMemory);
   if (context.images != nullptr) {
     UniqueFd folder = context.images->open(state.identity.vm, state.memory->vm() != nullptr, state.socket->peer().uid);
     if (folder) {
@@ -159,7 +186,7 @@ void open_session(Self self, const protocol::Hello& hello) {
   }
   state.phase = Phase::opening;
   state.executor =
-      self->spawn<caf::monitored>(executor, state.context, std::move(spec), connection_actor(self), pool.scheduler);
+      self->spawn<caf::monitored>(executor, state.context, std::move(spec), connection_actor(self), state.scheduler);
 }
 
 void handle_message(Self self, const Bytes& message) {
@@ -171,6 +198,7 @@ void handle_message(Self self, const Bytes& message) {
     return end_session(self, ending_of(refusal->code, refusal->detail));
   const auto& hello = std::get<protocol::Hello>(checked);
   if (hello.process[0] != '\0') state.process = hello.process.data();
+  state.asks_status = (hello.features & VGPU_FEATURE_STATUS) != 0;
   const ConfigPtr config = state.context->config();
   const auto known = state.socket->identity();
   const auto identified =
@@ -178,6 +206,7 @@ void handle_message(Self self, const Bytes& message) {
   if (const auto* refusal = std::get_if<Refusal>(&identified))
     return end_session(self, ending_of(refusal->code, refusal->detail));
   state.identity = std::get<Identity>(identified);
+  if (state.asks_status) return tell_status(self);
   state.greeted = true;
   log::info("connection opened", {{"pid", state.socket->peer().pid},
                                   {"uid", state.socket->peer().uid},
@@ -195,11 +224,13 @@ void handle_ready(Self self, const std::string& device) {
   // In this order: whoever has a Welcome is counted, and its first doorbell finds a scheduler that knows it.
   state.counted = true;
   self->send(state.context->metrics, opened_atom_v, state.record);
-  const auto& scheduler = state.context->pools.at(state.identity.pool).scheduler;
-  self->send(scheduler, opened_atom_v, state.record, state.executor,
+  self->send(state.scheduler, opened_atom_v, state.record, state.executor,
              state.context->config()->tenant(state.identity.vm));
+  // After the scheduler knows the session: it tells those that it knows when a GPU fails.
+  if (const std::string why = state.context->gpus->unhealthy(state.record->gpus); !why.empty())
+    return end_session(self, ending_of(ErrorCode::gpu_lost, why));
   // The first call comes within microseconds; the lease is there before it.
-  self->send(scheduler, doorbell_atom_v, state.record->session);
+  self->send(state.scheduler, doorbell_atom_v, state.record->session);
   protocol::Welcome welcome;
   welcome.session = state.record->session;
   welcome.region_bytes = state.memory->region_bytes();
@@ -218,7 +249,7 @@ void handle_doorbell(Self self, std::uint64_t rings) {
   if (state.phase != Phase::open) return;
   // One eventfd write may add any number: counted as what it claims, bounded so that the sum can't overflow.
   state.record->doorbells.fetch_add(std::min<std::uint64_t>(rings, 1u << 20), std::memory_order_relaxed);
-  self->send(state.context->pools.at(state.identity.pool).scheduler, doorbell_atom_v, state.record->session);
+  self->send(state.scheduler, doorbell_atom_v, state.record->session);
   state.socket->rearm_doorbell();
 }
 
@@ -247,7 +278,7 @@ void start_socket(Self self) {
 }  // namespace
 
 ConnectionState::~ConnectionState() {
-  if (is_member) context->membership.leave(identity.vm);
+  if (where) context->placement.leave(*where);
   if (phase == Phase::ending) return;
   if (memory != nullptr) memory->end(VGPU_END_EXECUTOR_DIED, kCudaErrorUnknown);
   if (socket != nullptr) socket->close();

@@ -26,13 +26,15 @@ struct ConnectionState {
   Phase phase = Phase::greeting;
   std::string process;  ///< program, as the guest or else its kernel says
   Identity identity;
-  VmPlacePtr place;         ///< among its VM's sessions; set from `opening` on
-  SessionRecordPtr record;  ///< set from `opening` on
+  std::optional<Placement::Place> where;  ///< the session's pool and GPU, until it has ended
+  pool_scheduler_actor scheduler;         ///< of that GPU; set from `opening` on
+  VmPlacePtr place;                       ///< among its VM's sessions; set from `opening` on
+  SessionRecordPtr record;                ///< set from `opening` on
   std::shared_ptr<SessionMemory> memory;
   executor_actor executor;
-  bool greeted = false;    ///< a good Hello came, and the log says so
-  bool counted = false;    ///< metrics know the session
-  bool is_member = false;  ///< of PoolMembership
+  bool asks_status = false;  ///< wants no session
+  bool greeted = false;      ///< a good Hello came, and the log says so
+  bool counted = false;      ///< metrics know the session
   std::size_t wakes_left = 0;
   Ending ending;
   std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();

@@ -141,20 +141,25 @@ class Daemon {
     context_->executor_program = find_executor(config_, error);
     if (context_->executor_program.empty()) return false;
     const DriverSearch search = system_driver_search();
+    std::vector<std::string> warnings;
+    find_gpus(config_, search, *context_->gpus, warnings);
+    for (const std::string& why : warnings)
+      log::warn("GPUs can't be watched: their health and sensors are not known", {{"reason", why}});
     for (const PoolConfig& pool : config_.pools) {
-      auto chosen = choose_driver(pool.gpu, search);
-      if (auto* text = std::get_if<std::string>(&chosen)) {
-        error = "pool " + pool.name + ": " + *text;
+      std::vector<GpuPlace> places = gpu_places(pool, config_.software_gpu, search, *context_->gpus, error);
+      if (places.empty()) {
+        error = "pool " + pool.name + ": " + error;
         return false;
       }
-      Driver& driver = context_->pools[pool.name].driver = std::get<Driver>(std::move(chosen));
-      if (driver.software) driver.environment = software_gpu_environment(pool.gpu, config_.software_gpu);
-      if (!driver.software && config_.sandbox.mode != SandboxConfig::Mode::off && !make_device_nodes())
-        log::warn("NVIDIA's device nodes are missing, and executors can't make them",
-                  {{"pool", pool.name}, {"remedy", "nvidia-modprobe -u -c 0"}});
+      for (GpuPlace& place : places) {
+        if (!place.driver.software && config_.sandbox.mode != SandboxConfig::Mode::off && !make_device_nodes())
+          log::warn("NVIDIA's device nodes are missing, and executors can't make them",
+                    {{"pool", pool.name}, {"remedy", "nvidia-modprobe -u -c 0"}});
+        context_->pools[pool.name].members.push_back({std::move(place), {}});
+      }
     }
     // Before there is a second thread: it starts a process and waits for it.
-    const Driver& first = context_->pools[config_.pools.front().name].driver;
+    const Driver& first = context_->pools[config_.pools.front().name].members.front().place.driver;
     sandbox_ = ExecutorSandbox::find(config_.sandbox, context_->executor_program, first, error);
     if (sandbox_ == nullptr) return false;
     socket_ = SocketFile::open(config_.socket, SOCK_SEQPACKET, config_.socket_mode, error);
@@ -174,14 +179,19 @@ class Daemon {
     }
     context_->quarantine = Quarantine::open(config_.state.empty() ? "" : config_.state / "quarantine", error);
     if (context_->quarantine == nullptr) return false;
-    store_ = std::make_shared<MetricsStore>(context_->quarantine);
+    store_ = std::make_shared<MetricsStore>(context_->quarantine, context_->gpus);
+    context_->books = store_;
     for (const PoolConfig& pool : config_.pools) store_->declare(0, pool.name);
     for (const VmConfig& vm : config_.vms) store_->declare(vm.id, vm.pool);
+    context_->for_each_member([this](const std::string& pool, const Pool::Member& member) {
+      for (const std::string& uuid : member.place.uuids) store_->pool_gpu(pool, uuid);
+    });
     for (const sandbox::Finding& finding : sandbox_->findings())
       store_->sandbox_part(std::string(part_name(finding.part)), finding.reason.empty());
     store_->sandbox_part(kCgroup, sandbox_->cgroup_missing().empty());
     if (config_.metrics) {
-      server_ = MetricsServer::start(*config_.metrics, store_, error);
+      server_ = MetricsServer::start(
+          *config_.metrics, store_, [this] { return health_problems(); }, error);
       if (server_ == nullptr) return false;
     }
     return true;
@@ -190,7 +200,17 @@ class Daemon {
   void spawn_actors(caf::actor_system& actors) {
     context_->metrics = actors.spawn(metrics, store_, accounting_);
     for (const PoolConfig& pool : config_.pools)
-      context_->pools[pool.name].scheduler = actors.spawn(pool_scheduler, pool.name, boxed(make_policy(pool)));
+      for (Pool::Member& member : context_->pools[pool.name].members)
+        member.scheduler = actors.spawn(pool_scheduler, pool.name, boxed(make_policy(pool)));
+    context_->gpus->start([context = context_](const Gpu& gpu, const std::string& reason) {
+      log::error("a GPU is unhealthy: its sessions are ended, and it gets no others until vgpud is reloaded",
+                 {{"gpu", gpu.uuid}, {"name", gpu.name}, {"reason", reason}});
+      context->for_each_member([&](const std::string&, const Pool::Member& member) {
+        const auto& uuids = member.place.uuids;
+        if (std::find(uuids.begin(), uuids.end(), gpu.uuid) != uuids.end())
+          caf::anon_send(member.scheduler, lost_atom_v, gpu.uuid + ": " + reason);
+      });
+    });
     context_->start_executor = [this](const ExecutorSpec& spec, ExecutorProcess::Handlers handlers,
                                       std::string& error) {
       return start_executor_process(io_, spec, *sandbox_, std::move(handlers), error);
@@ -201,6 +221,14 @@ class Daemon {
         io_.stop();
       });
     });
+  }
+
+  /// For /healthz: a line for each thing that is wrong.
+  std::string health_problems() const {
+    std::string problems;
+    for (const GpuState& state : context_->gpus->states())
+      if (!state.unhealthy.empty()) problems += "gpu " + state.gpu.uuid + " is unhealthy: " + state.unhealthy + "\n";
+    return problems;
   }
 
   void log_sandbox() {
@@ -224,13 +252,9 @@ class Daemon {
   void log_start() {
     log_sandbox();
     for (const std::uint32_t vm : context_->quarantine->all()) log::warn("VM is quarantined", {{"vm", vm}});
-    for (const auto& [name, pool] : context_->pools) {
-      const GpuChoice& gpu = config_.pool(name)->gpu;
-      const bool chosen_software = pool.driver.software && gpu.kind == GpuChoice::Kind::automatic;
-      log::info("pool", {{"pool", name},
-                         {"driver", pool.driver.library.string()},
-                         {"gpu", chosen_software ? "software" : gpu_text(gpu)}});
-    }
+    context_->for_each_member([](const std::string& name, const Pool::Member& member) {
+      log::info("pool", {{"pool", name}, {"driver", member.place.driver.library.string()}, {"gpu", member.place.text}});
+    });
     log::info(
         "vgpud is ready",
         {{"version", kVersion},
@@ -268,7 +292,10 @@ class Daemon {
     context_->quarantine->refresh();
     log::setup(wanted.log_level);
     for (const VmConfig& vm : wanted.vms) store_->declare(vm.id, vm.pool);
-    for (const auto& [name, pool] : context_->pools) caf::anon_send(pool.scheduler, changed_atom_v, context_->config());
+    context_->gpus->forgive();
+    context_->for_each_member([this](const std::string&, const Pool::Member& member) {
+      caf::anon_send(member.scheduler, changed_atom_v, context_->config());
+    });
     log::info("the configuration was reloaded", {{"pools", wanted.pools.size()}, {"vms", wanted.vms.size()}});
   }
 
@@ -294,11 +321,13 @@ class Daemon {
       context_->images.reset();
       ::_exit(1);  // executors die with the daemon; waiting for their actors could take for ever
     }
+    context_->gpus->stop();  // its handler holds actors
     caf::anon_send(context_->metrics, stop_atom_v);
-    for (auto& [name, pool] : context_->pools) {
-      caf::anon_send(pool.scheduler, stop_atom_v);
-      pool.scheduler = nullptr;
-    }
+    for (auto& [name, pool] : context_->pools)
+      for (Pool::Member& member : pool.members) {
+        caf::anon_send(member.scheduler, stop_atom_v);
+        member.scheduler = nullptr;
+      }
     context_->metrics = nullptr;
     listener_ = nullptr;
     socket_.reset();

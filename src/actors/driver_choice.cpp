@@ -46,6 +46,18 @@ fs::path find_driver(const DriverSearch& search) {
   return {};
 }
 
+/// NVML beside the driver, else the first one.
+fs::path find_nvml(const fs::path& driver, const DriverSearch& search) {
+  std::vector<fs::path> folders{driver.parent_path()};
+  folders.insert(folders.end(), search.library_folders.begin(), search.library_folders.end());
+  std::error_code error;
+  for (const fs::path& folder : folders) {
+    const fs::path candidate = folder / "libnvidia-ml.so.1";
+    if (folder.is_absolute() && fs::is_regular_file(candidate, error) && !is_shim(candidate)) return candidate;
+  }
+  return {};
+}
+
 bool kernel_driver_present(const DriverSearch& search) {
   std::error_code error;
   for (const fs::path& sign : search.kernel_signs)
@@ -104,7 +116,7 @@ std::variant<Driver, std::string> choose_driver(const GpuChoice& gpu, const Driv
   using Kind = GpuChoice::Kind;
   if (gpu.kind != Kind::software && kernel_driver_present(search)) {
     if (fs::path library = find_driver(search); !library.empty()) {
-      Driver driver{std::move(library), -1, {}, false, {}};
+      Driver driver{library, -1, {}, false, find_nvml(library, search), {}};
       if (gpu.kind == Kind::index) driver.device = static_cast<std::int32_t>(gpu.index);
       if (gpu.kind == Kind::uuid) {
         driver.visible_devices = gpu.uuid;
@@ -123,7 +135,10 @@ std::variant<Driver, std::string> choose_driver(const GpuChoice& gpu, const Driv
                "the software GPU, libvgpu-softgpu.so, is not beside vgpud (looked in ../lib and ../lib/vgpu); "
                "build or install it") +
            (gpu.kind == Kind::automatic ? ", or install NVIDIA's driver" : "");
-  return Driver{search.software_library, -1, {}, true, {}};
+  fs::path nvml = search.software_library.parent_path() / "libvgpu-softgpu-nvml.so";
+  std::error_code error;
+  if (!fs::exists(nvml, error)) nvml.clear();
+  return Driver{search.software_library, -1, {}, true, std::move(nvml), {}};
 }
 
 std::vector<std::string> software_gpu_environment(const GpuChoice& gpu, const SoftwareGpuConfig& config) {
@@ -132,6 +147,7 @@ std::vector<std::string> software_gpu_environment(const GpuChoice& gpu, const So
     environment.push_back(std::string(name) + "=" + std::to_string(value));
   };
   if (gpu.devices != 0) set("VGPU_SOFTGPU_DEVICES", gpu.devices);
+  if (gpu.index != 0) set("VGPU_SOFTGPU_FIRST", gpu.index);
   if (config.memory_bytes) set("VGPU_SOFTGPU_MEMORY", *config.memory_bytes);
   if (config.rate) set("VGPU_SOFTGPU_RATE", *config.rate);
   if (config.launch_timeout_seconds) set("VGPU_SOFTGPU_LAUNCH_TIMEOUT", *config.launch_timeout_seconds);

@@ -16,6 +16,7 @@ struct Driver {
   std::int32_t device = -1;       ///< ordinal; -1: all
   std::string visible_devices;    ///< value of CUDA_VISIBLE_DEVICES for the executor; empty: left as it is
   bool software = false;
+  std::filesystem::path nvml;            ///< the NVML that knows its GPUs; empty: none was found
   std::vector<std::string> environment;  ///< "NAME=value" for the executor, in place of the daemon's own
 };
 

@@ -23,6 +23,7 @@ enum class ErrorCode : std::uint8_t {
   vm_memory,         ///< the VM's memory or descriptors are not what they must be
   too_many,          ///< the daemon serves as many connections as it can
   vm_sessions,       ///< the VM has as many sessions as it may
+  gpu_unhealthy,     ///< every GPU of the VM's pool is unhealthy
   quarantined,       ///< the VM's sessions had too many faults
   no_memory,         ///< region, counters or doorbell could not be made
   executor_start,    ///< the process could not be started
@@ -30,6 +31,7 @@ enum class ErrorCode : std::uint8_t {
   executor_late,     ///< the process did not become ready within the deadline
   executor_died,     ///< the process ended by itself
   lease_overrun,     ///< a kernel or a copy did not end when others wanted the GPU
+  gpu_lost,          ///< the session's GPU became unhealthy
   guest_closed,      ///< the guest process closed its channel or died
   daemon_stopped,    ///< vgpud ends
   internal,          ///< an actor failed; a defect of vgpud
@@ -45,6 +47,7 @@ struct ErrorInfo {
 
 inline constexpr std::int32_t kCudaErrorOutOfMemory = 2;
 inline constexpr std::int32_t kCudaErrorDeinitialized = 4;
+inline constexpr std::int32_t kCudaErrorDeviceUnavailable = 46;
 inline constexpr std::int32_t kCudaErrorNoDevice = 100;
 inline constexpr std::int32_t kCudaErrorLaunchTimeout = 702;
 inline constexpr std::int32_t kCudaErrorSystemNotReady = 802;
@@ -78,6 +81,9 @@ inline constexpr std::array<ErrorInfo, static_cast<std::size_t>(ErrorCode::count
     {ErrorCode::vm_sessions, VGPU_END_LIMIT, kCudaErrorSystemNotReady,
      "this VM has as many sessions as it may have at once (sessions in its [[vm]] or in [unregistered], 1024 at most); "
      "end one of its processes, or raise the number"},
+    {ErrorCode::gpu_unhealthy, VGPU_END_LIMIT, kCudaErrorSystemNotReady,
+     "the GPUs of this VM's pool are unhealthy; the host's operator sees why in /healthz and vgpud's log, and reloads "
+     "vgpud once that is mended"},
     {ErrorCode::quarantined, VGPU_END_LIMIT, kCudaErrorNotPermitted,
      "this VM is quarantined: its sessions ended by faults again and again; the host's operator lifts that by removing "
      "the VM's file in quarantine/ of the state folder and reloading vgpud"},
@@ -93,9 +99,11 @@ inline constexpr std::array<ErrorInfo, static_cast<std::size_t>(ErrorCode::count
     {ErrorCode::lease_overrun, VGPU_END_WATCHDOG, kCudaErrorLaunchTimeout,
      "its work did not end when others wanted the GPU; make its kernels shorter, or raise the VM's "
      "max_kernel_seconds"},
+    {ErrorCode::gpu_lost, VGPU_END_GPU_LOST, kCudaErrorDeviceUnavailable,
+     "its GPU failed; start it again, on another GPU if the pool has one"},
     {ErrorCode::guest_closed, VGPU_END_CLOSED, kCudaErrorDeinitialized, "the guest closed its channel"},
     {ErrorCode::daemon_stopped, VGPU_END_DAEMON_STOPPED, kCudaErrorUnknown, "vgpud was stopped"},
-    {ErrorCode::internal, VGPU_END_EXECUTOR_DIED, kCudaErrorUnknown, "vgpud failed inside; its log says where"},
+    {ErrorCode::internal, VGPU_END_INTERNAL, kCudaErrorUnknown, "vgpud failed inside; its log says where"},
 }};
 
 consteval bool errors_in_order() {

@@ -53,10 +53,10 @@ void lease(Self self, const LeaseOrder& order) {
 }
 
 /// Nothing that is asked of the process would be heard: its driver waits for the GPU.
-void end_overrun(Self self) {
+void end_at_once(Self self, ErrorCode code, const std::string& detail) {
   ExecutorState& state = self->state;
   if (state.phase != ExecutorState::Phase::running) return;
-  tell_end(self, ErrorCode::lease_overrun, "");
+  tell_end(self, code, detail);
   state.phase = ExecutorState::Phase::stopping;
   self->send(state.pool, closed_atom_v, state.spec.session);
   state.process->kill();
@@ -167,7 +167,8 @@ executor_actor::behavior_type executor(Self self, ContextPtr context, ExecutorSp
   start(self);
   return {
       [self](lease_atom, const LeaseOrder& order) { lease(self, order); },
-      [self](overrun_atom) { end_overrun(self); },
+      [self](overrun_atom) { end_at_once(self, ErrorCode::lease_overrun, ""); },
+      [self](lost_atom, const std::string& how) { end_at_once(self, ErrorCode::gpu_lost, how); },
       [self](event_atom, const ExecutorEvent& event) { handle_event(self, event); },
       [self](unlinked_atom) { begin_stop(self); },
       [self](exited_atom, const std::string& how) { handle_exited(self, how); },

@@ -69,6 +69,7 @@ CAF_ADD_ATOM(vgpu, vgpu::daemon, tick_atom, "tick")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, changed_atom, "changed")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, overrun_atom, "overrun")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, overlap_atom, "overlap")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, lost_atom, "lost")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, stop_atom, "stop")
 CAF_END_TYPE_ID_BLOCK(vgpu)
 
@@ -90,6 +91,8 @@ using executor_actor = Interface<
     caf::result<void>(lease_atom, LeaseOrder),
     // Pool scheduler: the lease should have come back long ago; the process must go, now.
     caf::result<void>(overrun_atom),
+    // Pool scheduler: the GPU failed; the text says how.
+    caf::result<void>(lost_atom, std::string),
     // Process: it said something.
     caf::result<void>(event_atom, protocol::ExecutorEvent),
     // Process: its end of the link is closed.
@@ -141,7 +144,7 @@ using vm_connection_actor = Interface<
     // Listener: the daemon stops.
     caf::result<void>(stop_atom)>;
 
-/// Gives the leases of one pool: see pool_scheduler.hpp.
+/// Gives the leases of one GPU of a pool: see pool_scheduler.hpp.
 using pool_scheduler_actor = Interface<
     // Connection: a session of this tenant opened; leases go to this executor.
     caf::result<void>(opened_atom, SessionRecordPtr, executor_actor, Tenant),
@@ -157,6 +160,8 @@ using pool_scheduler_actor = Interface<
     caf::result<void>(changed_atom, ConfigPtr),
     // Connection or executor: the session ended.
     caf::result<void>(closed_atom, std::uint32_t),
+    // Daemon: the GPU failed; the text says how.
+    caf::result<void>(lost_atom, std::string),
     // Daemon: end.
     caf::result<void>(stop_atom)>;
 

@@ -46,10 +46,16 @@ class MetricsHandler final : public CivetHandler {
 
 class HealthHandler final : public CivetHandler {
  public:
+  explicit HealthHandler(MetricsServer::Problems problems) : problems_(std::move(problems)) {}
   bool handleGet(CivetServer*, mg_connection* connection) override {
-    answer(connection, "200 OK", "text/plain", "ok\n");
+    const std::string problems = problems_();
+    answer(connection, problems.empty() ? "200 OK" : "503 Service Unavailable", "text/plain",
+           problems.empty() ? "ok\n" : problems);
     return true;
   }
+
+ private:
+  const MetricsServer::Problems problems_;
 };
 
 std::string endpoint_text(const Endpoint& endpoint) {
@@ -59,9 +65,11 @@ std::string endpoint_text(const Endpoint& endpoint) {
 
 class CivetMetricsServer final : public MetricsServer {
  public:
-  CivetMetricsServer(const Endpoint& endpoint, std::shared_ptr<const prometheus::Collectable> metrics)
+  CivetMetricsServer(const Endpoint& endpoint, std::shared_ptr<const prometheus::Collectable> metrics,
+                     Problems problems)
       : address_(endpoint.address),
         metrics_(std::move(metrics)),
+        health_(std::move(problems)),
         server_(std::vector<std::string>{"listening_ports", endpoint_text(endpoint), "num_threads", "2",
                                          "request_timeout_ms", "5000", "enable_keep_alive", "no"}) {
     server_.addHandler("/metrics", metrics_);
@@ -116,9 +124,9 @@ class CivetMetricsServer final : public MetricsServer {
 
 std::unique_ptr<MetricsServer> MetricsServer::start(const Endpoint& endpoint,
                                                     std::shared_ptr<const prometheus::Collectable> metrics,
-                                                    std::string& error) {
+                                                    Problems problems, std::string& error) {
   try {
-    auto server = std::make_unique<CivetMetricsServer>(endpoint, std::move(metrics));
+    auto server = std::make_unique<CivetMetricsServer>(endpoint, std::move(metrics), std::move(problems));
     server->find_port();
     return server;
   } catch (const std::exception&) {

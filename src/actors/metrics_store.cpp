@@ -1,9 +1,13 @@
 #include "actors/metrics_store.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <limits>
 
 #include "actors/build_info.hpp"
+#include "actors/gpu_metrics.hpp"
+#include "actors/metric_family.hpp"
 #include "common/cuda_names.hpp"
 #include "protocol/catalogue.hpp"
 #include "protocol/end_reason.hpp"
@@ -21,48 +25,22 @@ using protocol::SessionStats;
 constexpr std::size_t kMostSeries = 4096;
 constexpr std::uint32_t kOtherVms = protocol::kNoVm;
 
-class Family {
- public:
-  Family(const char* name, const char* help, MetricType type) {
-    family_.name = name;
-    family_.help = help;
-    family_.type = type;
-  }
-  void add(std::vector<ClientMetric::Label> labels, std::uint64_t value) {
-    add(std::move(labels), static_cast<double>(value));
-  }
-  void add(std::vector<ClientMetric::Label> labels, double value) {
-    ClientMetric metric;
-    metric.label = std::move(labels);
-    if (family_.type == MetricType::Counter)
-      metric.counter.value = value;
-    else
-      metric.gauge.value = value;
-    family_.metric.push_back(std::move(metric));
-  }
-  void add(std::vector<ClientMetric::Label> labels, const WaitCounts& waits) {
-    ClientMetric metric;
-    metric.label = std::move(labels);
-    metric.histogram.sample_count = waits.count();
-    metric.histogram.sample_sum = static_cast<double>(waits.nanoseconds) / 1e9;
-    std::uint64_t below = 0;
-    for (std::size_t i = 0; i < waits.buckets.size(); ++i) {
-      below += waits.buckets[i];
-      metric.histogram.bucket.push_back(
-          {below, i < kWaitBounds.size() ? kWaitBounds[i] : std::numeric_limits<double>::infinity()});
-    }
-    family_.metric.push_back(std::move(metric));
-  }
-  MetricFamily take() { return std::move(family_); }
-
- private:
-  MetricFamily family_;
-};
-
 std::string vm_text(std::uint32_t vm) { return vm == kOtherVms ? "other" : std::to_string(vm); }
 
 void raise(std::uint64_t& seen, const SessionStats::Counter& counter) noexcept {
   seen = std::max(seen, counter.load(std::memory_order_relaxed));
+}
+
+/// The memory that a session held, over time. Its executor writes no more: while it does, the three numbers may not
+/// belong together, and samples tell.
+double byte_seconds_of(const SessionStats& stats) noexcept {
+  const std::uint64_t changed = stats.memory_changed.load(std::memory_order_relaxed);
+  const auto now = static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  if (changed == 0 || changed > now) return 0;
+  const double seconds = static_cast<double>(now - changed) / 1e9;
+  const double sum = stats.memory_byte_seconds.load(std::memory_order_relaxed) +
+                     static_cast<double>(stats.memory_used_bytes.load(std::memory_order_relaxed)) * seconds;
+  return std::isfinite(sum) ? sum : 0;
 }
 
 }  // namespace
@@ -106,6 +84,11 @@ void MetricsStore::declare(std::uint32_t vm, const std::string& pool) {
   pools_.try_emplace(pool);
 }
 
+void MetricsStore::pool_gpu(const std::string& pool, const std::string& uuid) {
+  const std::lock_guard lock(mutex_);
+  pool_gpus_.emplace(pool, uuid);
+}
+
 void MetricsStore::sandbox_part(const std::string& part, bool in_force) {
   const std::lock_guard lock(mutex_);
   sandbox_[part] = in_force;
@@ -126,6 +109,8 @@ Totals MetricsStore::closed(const SessionRecordPtr& session) {
   if (found == live_.end()) return {};
   Live& live = *found->second;
   read(live);
+  live.totals.memory_byte_seconds =
+      std::max(live.totals.memory_byte_seconds, byte_seconds_of(session->memory->stats()));
   ended_[key_of(session->vm, session->pool)].add(live.totals);
   PoolTotals& pool = pools_[session->pool];
   for (std::size_t i = 0; i < pool.calls_by_name.size(); ++i) pool.calls_by_name[i] += live.calls_by_name[i];
@@ -164,9 +149,30 @@ void MetricsStore::vm_disconnected(std::uint32_t vm, const std::string& pool) {
 void MetricsStore::sample(std::chrono::nanoseconds since_last) {
   const std::lock_guard lock(mutex_);
   const double seconds = std::chrono::duration<double>(since_last).count();
-  for (const auto& [id, live] : live_)
+  for (const auto& [id, live] : live_) {
+    const protocol::SessionStats& stats = live->record->memory->stats();
     live->totals.memory_byte_seconds +=
-        seconds * static_cast<double>(live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed));
+        seconds * static_cast<double>(stats.memory_used_bytes.load(std::memory_order_relaxed));
+    raise(live->totals.gpu_nanoseconds, stats.gpu_nanoseconds);
+    const std::uint64_t used =
+        live->totals.gpu_nanoseconds - std::exchange(live->gpu_nanoseconds_sampled, live->totals.gpu_nanoseconds);
+    live->gpu_share = seconds > 0 ? std::min(static_cast<double>(used) / 1e9 / seconds, 1.0) : 0;
+  }
+}
+
+std::uint64_t MetricsStore::memory_of(const SessionRecord& record) {
+  if (record.place != nullptr && record.place->is_reaped()) return 0;
+  return record.memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
+}
+
+std::vector<ProcessUse> MetricsStore::use_of(std::uint32_t vm) const {
+  std::vector<ProcessUse> use;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, live] : live_) {
+    const SessionRecord& record = *live->record;
+    if (record.vm == vm) use.push_back({record.pid, record.process, record.gpus, memory_of(record), live->gpu_share});
+  }
+  return use;
 }
 
 std::map<MetricsStore::Key, Totals> MetricsStore::totals() const {
@@ -223,9 +229,7 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
     for (std::size_t i = 0; i < pool.calls_by_name.size(); ++i) pool.calls_by_name[i] += live->calls_by_name[i];
     for (std::size_t i = 0; i < names.size(); ++i) names[i] += live->unsupported[i];
     ++now[key].first;
-    // What a reaped executor held is gone, though its session has not yet ended.
-    if (live->record->place == nullptr || !live->record->place->is_reaped())
-      now[key].second += live->record->memory->stats().memory_used_bytes.load(std::memory_order_relaxed);
+    now[key].second += memory_of(*live->record);
   }
   for (const auto& [key, sum] : sums) {
     const std::vector<ClientMetric::Label> labels{{"vm", vm_text(key.first)}, {"pool", key.second}};
@@ -276,6 +280,8 @@ std::vector<MetricFamily> MetricsStore::Collect() const {
   for (Family* family : {&calls, &by_name, &doorbells, &sessions, &vms, &kernels, &copied, &memory, &gpu, &byte_seconds,
                          &waits, &limited, &delayed, &faults, &quarantined, &refused, &unsupported, &sandbox, &build})
     families.push_back(family->take());
+  if (gpus_ != nullptr)
+    for (MetricFamily& family : gpu_metrics(gpus_->states(), pool_gpus_)) families.push_back(std::move(family));
   return families;
 }
 

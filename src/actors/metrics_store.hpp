@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "actors/gpu_metrics.hpp"
+#include "actors/gpus.hpp"
 #include "actors/quarantine.hpp"
 #include "actors/session_memory.hpp"
 #include "actors/vm_accounts.hpp"
@@ -27,8 +29,11 @@ struct SessionRecord {
   std::uint32_t session = 0;
   std::uint32_t vm = 0;
   std::string pool;
+  std::vector<std::string> gpus;  ///< UUIDs of those that it sees, where they are known
   std::shared_ptr<const SessionMemory> memory;
-  VmPlacePtr place;  ///< null: its executor is never known to be reaped
+  VmPlacePtr place;      ///< null: its executor is never known to be reaped
+  std::int32_t pid = 0;  ///< as the guest says
+  std::string process;   ///< program
   std::atomic<std::uint64_t> doorbells{0};
   WaitHistogram waits;  ///< for leases
 };
@@ -49,16 +54,30 @@ struct Totals {
   void add(const Totals& other) noexcept;
 };
 
+/// What one guest process with a session has of its GPUs at the moment.
+struct ProcessUse {
+  std::int32_t pid = 0;  ///< as the guest says
+  std::string name;
+  std::vector<std::string> gpus;  ///< as in its SessionRecord
+  std::uint64_t memory_bytes = 0;
+  double gpu_share = 0;  ///< of GPU time, between the last two samples: 0 to 1
+};
+
 /// Every number that /metrics shows. Live sessions are read from their shared memory at the scrape; a session that ends
 /// leaves its sums behind in the same moment, as far as a scrape can see, so that totals never go backwards. Any
 /// thread.
 class MetricsStore final : public prometheus::Collectable {
  public:
-  /// `quarantine`: whose state is shown; null: none.
-  explicit MetricsStore(std::shared_ptr<const Quarantine> quarantine = nullptr) : quarantine_(std::move(quarantine)) {}
+  /// `quarantine`, `gpus`: whose state is shown; null: none.
+  explicit MetricsStore(std::shared_ptr<const Quarantine> quarantine = nullptr,
+                        std::shared_ptr<const Gpus> gpus = nullptr)
+      : quarantine_(std::move(quarantine)), gpus_(std::move(gpus)) {}
 
   /// Makes the series of a VM in a pool appear, with 0.
   void declare(std::uint32_t vm, const std::string& pool);
+
+  /// Sessions of the pool may be placed on this GPU.
+  void pool_gpu(const std::string& pool, const std::string& uuid);
 
   /// A part of the executors' sandbox is in force, or is not.
   void sandbox_part(const std::string& part, bool in_force);
@@ -75,7 +94,11 @@ class MetricsStore final : public prometheus::Collectable {
 
   std::vector<prometheus::MetricFamily> Collect() const override;
 
-  /// Adds the device memory that each live session holds, times `since_last`, to its sums.
+  /// The VM's sessions, the oldest first.
+  std::vector<ProcessUse> use_of(std::uint32_t vm) const;
+
+  /// Adds the device memory that each live session holds, times `since_last`, to its sums, and measures shares of GPU
+  /// time over it.
   void sample(std::chrono::nanoseconds since_last);
   /// The sums of each VM in each pool, and its faults.
   struct Account {
@@ -95,6 +118,8 @@ class MetricsStore final : public prometheus::Collectable {
     Totals totals;
     std::array<std::uint64_t, protocol::kCallCount> calls_by_name{};
     std::array<std::uint64_t, protocol::SessionStats::kMaxNames> unsupported{};
+    std::uint64_t gpu_nanoseconds_sampled = 0;
+    double gpu_share = 0;
   };
   struct PoolTotals {
     std::array<std::uint64_t, protocol::kCallCount> calls_by_name{};
@@ -103,16 +128,21 @@ class MetricsStore final : public prometheus::Collectable {
 
   Key key_of(std::uint32_t vm, const std::string& pool) const;
   static void read(Live& live);
+  /// Device memory that is charged to the session. What a reaped executor held is gone, though its session has not yet
+  /// ended.
+  static std::uint64_t memory_of(const SessionRecord& record);
   /// Of sessions that are over and those that live. Under the lock.
   std::map<Key, Totals> totals() const;
 
   const std::shared_ptr<const Quarantine> quarantine_;
+  const std::shared_ptr<const Gpus> gpus_;
   mutable std::mutex mutex_;
   std::map<Key, Totals> ended_;
   std::map<std::string, PoolTotals> pools_;
   std::map<std::pair<Key, vgpu_end_reason>, std::uint64_t> faults_;
   std::map<vgpu_end_reason, std::uint64_t> refused_;
   std::map<Key, std::uint64_t> vms_;  ///< QEMUs that are connected
+  PoolGpus pool_gpus_;
   std::map<std::string, bool> sandbox_;
   std::array<std::uint64_t, protocol::SessionStats::kMaxNames> unsupported_{};
   mutable std::map<std::uint32_t, std::unique_ptr<Live>> live_;

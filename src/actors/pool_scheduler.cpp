@@ -102,6 +102,9 @@ pool_scheduler_actor::behavior_type pool_scheduler(Self self, std::string pool,
         self->state.sessions.erase(session);
         carry_out(self);
       },
+      [self](lost_atom, const std::string& how) {
+        for (const auto& [id, session] : self->state.sessions) self->send(session.executor, lost_atom_v, how);
+      },
       [self](stop_atom) { self->quit(); },
   };
 }

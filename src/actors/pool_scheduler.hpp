@@ -9,7 +9,8 @@
 
 namespace vgpu::daemon {
 
-/// Carries a lease policy's decisions to the executors of one pool, and ends those that do not give a lease back.
+/// Carries a lease policy's decisions to the executors of one GPU of a pool, and ends those that do not give a lease
+/// back.
 struct PoolSchedulerState {
   static inline const char* name = "pool_scheduler";
 

@@ -99,6 +99,16 @@ SessionMemory::~SessionMemory() {
   if (stats_ != nullptr) ::munmap(stats_, sizeof(protocol::SessionStats));
 }
 
+bool SessionMemory::write_status(const protocol::Status& status, std::string& error) noexcept {
+  // The memory reads as zeros: what no process fills needs no writing.
+  const std::size_t bytes =
+      offsetof(protocol::Status, processes) + status.process_count * sizeof(protocol::StatusProcess);
+  const auto at = static_cast<off_t>(region_offset() + VGPU_STAGING_OFFSET);
+  if (::pwrite(region_fd(), &status, bytes, at) == static_cast<ssize_t>(bytes)) return true;
+  failed("writing the status", error);
+  return false;
+}
+
 void SessionMemory::open() noexcept {
   std::uint32_t expected = VGPU_STATE_OPENING;
   std::atomic_ref(control().state).compare_exchange_strong(expected, VGPU_STATE_OPEN, std::memory_order_acq_rel);

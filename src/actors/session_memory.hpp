@@ -8,6 +8,7 @@
 #include "common/unique_fd.hpp"
 #include "protocol/executor_link.hpp"
 #include "protocol/layout.h"
+#include "protocol/status.hpp"
 
 namespace vgpu::daemon {
 
@@ -43,6 +44,9 @@ class SessionMemory {
 
   /// Written by the executor, which is no more trusted than its session: any value may stand there.
   const protocol::SessionStats& stats() const noexcept { return *stats_; }
+
+  /// Puts a status where the guest looks for it: at the beginning of staging. False: `error` says why.
+  bool write_status(const protocol::Status& status, std::string& error) noexcept;
 
   /// OPENING becomes OPEN; an ENDED that the executor wrote meanwhile stays.
   void open() noexcept;

@@ -79,6 +79,7 @@ VmPlacePtr VmAccounts::open(std::uint32_t vm, const Limits& limits, Refused& ref
   VmAccount& account = *its->account;
   for (std::size_t i = 0; i < limits.most.size(); ++i)
     account.limits[i].store(limits.most[i], std::memory_order_relaxed);
+  account.in_flight.store(limits.in_flight, std::memory_order_relaxed);
   account.calls_per_second.store(limits.calls_per_second, std::memory_order_relaxed);
   // Before anybody writes the slot: who sums reads up to here.
   if (account.slots_used.load(std::memory_order_relaxed) <= slot)

@@ -1,6 +1,7 @@
 #include "executor/account.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 namespace vgpu::executor {
 
@@ -32,19 +33,32 @@ bool Account::reserve(Limit limit, u64 amount) noexcept {
     slot_.held[index_of(limit)].fetch_sub(amount, std::memory_order_seq_cst);
     return false;
   }
-  if (limit == Limit::memory) stats_.memory_used_bytes.fetch_add(amount, std::memory_order_relaxed);
+  if (limit == Limit::memory) change_memory(amount);
   return true;
 }
 
 void Account::take(Limit limit, u64 amount) noexcept {
   slot_.held[index_of(limit)].fetch_add(amount, std::memory_order_seq_cst);
-  if (limit == Limit::memory) stats_.memory_used_bytes.fetch_add(amount, std::memory_order_relaxed);
+  if (limit == Limit::memory) change_memory(amount);
 }
 
 void Account::release(Limit limit, u64 amount) noexcept {
   if (amount == 0) return;
   slot_.held[index_of(limit)].fetch_sub(amount, std::memory_order_seq_cst);
-  if (limit == Limit::memory) stats_.memory_used_bytes.fetch_sub(amount, std::memory_order_relaxed);
+  if (limit == Limit::memory) change_memory(u64{0} - amount);
+}
+
+void Account::change_memory(u64 difference) noexcept {
+  const std::lock_guard lock(memory_mutex_);
+  const auto now = static_cast<u64>(std::chrono::steady_clock::now().time_since_epoch().count());
+  const u64 held = stats_.memory_used_bytes.load(std::memory_order_relaxed);
+  const u64 before = stats_.memory_changed.load(std::memory_order_relaxed);
+  const double seconds = before == 0 ? 0 : static_cast<double>(now - before) / 1e9;
+  stats_.memory_byte_seconds.store(
+      stats_.memory_byte_seconds.load(std::memory_order_relaxed) + static_cast<double>(held) * seconds,
+      std::memory_order_relaxed);
+  stats_.memory_changed.store(now, std::memory_order_relaxed);
+  stats_.memory_used_bytes.store(held + difference, std::memory_order_relaxed);
 }
 
 void Account::refuse(Limit limit) noexcept {

@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <mutex>
 
 #include "protocol/executor_link.hpp"
 
@@ -11,7 +12,7 @@ struct AccountPlace {
   protocol::u32 slot = 0;
 };
 
-/// What the session holds of what its VM may hold. Any thread; no lock.
+/// What the session holds of what its VM may hold. Any thread.
 class Account {
  public:
   Account(AccountPlace place, protocol::SessionStats& stats);
@@ -38,10 +39,14 @@ class Account {
   protocol::VmAccount& shared() noexcept { return *account_; }
 
  private:
+  /// Device memory that the session holds becomes more, or less, by wrapping round; sums up what it held until now.
+  void change_memory(protocol::u64 difference) noexcept;
+
   std::unique_ptr<protocol::VmAccount> own_;
   protocol::VmAccount* account_;
   protocol::VmAccount::Slot& slot_;
   protocol::SessionStats& stats_;
+  std::mutex memory_mutex_;
 };
 
 }  // namespace vgpu::executor

@@ -20,7 +20,7 @@ void Backlog::submitted(u32 context, CUstream stream, Clock::time_point now) {
   ++under_way_;
   ++unmarked_;
   // Several markers to a window, so that it moves on in steps and not as a whole.
-  if (unmarked_ < std::max(window_ / (kMarkers / 2), 1u) || used_ == kMarkers) return;
+  if (unmarked_ < std::max(window() / (kMarkers / 2), 1u) || used_ == kMarkers) return;
   Marker marker{{}, unmarked_, now};
   if (events_.take(context, marker.event) != CUDA_SUCCESS) return;
   if (cuda_.cuEventRecord(marker.event.native, stream) != CUDA_SUCCESS) {
@@ -37,7 +37,7 @@ bool Backlog::full(CurrentContext& current, Clock::time_point now) {
     if (used_ != 0) clear();
     return false;
   }
-  while (under_way_ >= window_ && used_ != 0) {
+  while (under_way_ >= window() && used_ != 0) {
     const EventPool::Event& event = first().event;
     CUresult result = CUDA_ERROR_CONTEXT_IS_DESTROYED;
     if (contexts_.serial(event.context) == event.serial && current.set(event.context) == CUDA_SUCCESS)
@@ -52,7 +52,7 @@ bool Backlog::full(CurrentContext& current, Clock::time_point now) {
     drop_first(now);
   }
   // Without a marker nobody would say when this ends: the driver had no event for one.
-  if (used_ == 0) under_way_ = std::min(under_way_, window_ - 1);
+  if (used_ == 0) under_way_ = std::min(under_way_, window() - 1);
   return false;
 }
 

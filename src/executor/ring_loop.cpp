@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 #include "executor/call_log.hpp"
 #include "protocol/end_reason.hpp"
@@ -24,6 +25,12 @@ constexpr auto kReadRestFor = 1s;
 constexpr auto kLongestDelay = 200us;
 /// A drain shorter than this had nothing to wait for: the GPU was idle before it began.
 constexpr auto kNoDrain = 100us;
+/// A call that blocks is waited for so long as if records came: an allocation takes some 50 us, and its caller's next
+/// call follows within one. To sleep would cost the lease, and a doorbell to get it back.
+constexpr auto kShortCall = 500us;
+/// After a wait or a call that was answered by a worker, the empty ring is polled so many times as long as usually: the
+/// caller may have to wake up, and goes on then.
+constexpr int kLinger = 4;
 u64 nanoseconds(std::chrono::steady_clock::duration time) {
   return static_cast<u64>(std::chrono::nanoseconds(time).count());
 }
@@ -66,9 +73,12 @@ void RingLoop::run() {
     const unsigned waits = on_workers();
     session_.signal.sleep(seen, longest_sleep());
     lease_.check(Clock::now());
-    // The guest's doorbell comes by way of the daemon; woken by something else, we need not wait for it. A guest that
-    // has got what it waited for is about to ask for more.
-    if (asleep_ && lease_.held() && (reader_.pending() || on_workers() < waits)) wake_up();
+    if (!asleep_ || !lease_.held()) continue;
+    // A guest that has got what it waited for is about to ask for more.
+    const bool answered = on_workers() < waits;
+    // The guest's doorbell comes by way of the daemon; woken by something else, we need not wait for it.
+    if (answered || reader_.pending()) wake_up();
+    if (answered && !lease_.limited()) spins_ = kLinger;
   }
 }
 
@@ -85,7 +95,7 @@ bool RingLoop::obey(u32 wishes) {
   const Clock::time_point now = Clock::now();
   if ((wishes & Commands::kRun) != 0) {
     lease_.run(told.order, told.quantum, now);
-    session_.backlog.bound(told.backlog);
+    session_.backlog.bound(told.backlog, session_.account.shared().in_flight.load(std::memory_order_relaxed));
     wake_up();
   }
   if ((wishes & Commands::kYield) != 0) lease_.yield(told.yielded_order, told.yield_quantum, now);
@@ -190,13 +200,15 @@ void RingLoop::poll_parked() {
 }
 
 bool RingLoop::spin() {
-  const Clock::time_point end = Clock::now() + spin_;
+  const Clock::time_point begin = Clock::now();
+  Clock::time_point end = begin + spin_ * std::exchange(spins_, 1);
   for (unsigned i = 1;; ++i) {
     if (reader_.pending() || commands_.pending() || session_.ended()) return true;
     pause_.step();
     if (i % 16 != 0) continue;
     const Clock::time_point now = Clock::now();
     lease_.check(now);
+    if (now - begin < kShortCall && session_.blocking_calls.load(std::memory_order_acquire) != 0) end = now + spin_;
     if (now >= end || lease_.ending()) return false;
   }
 }

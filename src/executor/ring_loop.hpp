@@ -79,6 +79,7 @@ class RingLoop {
   Drain drain_;
   CallRate rate_;
   bool asleep_ = false;  ///< the guest was told to ring
+  int spins_ = 1;        ///< how many times spin_ the empty ring is polled next
   Clock::time_point last_poll_;
   Clock::time_point drain_start_;
 };

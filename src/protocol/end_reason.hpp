@@ -38,6 +38,10 @@ constexpr const char* end_reason_text(vgpu_end_reason reason) noexcept {
       return "killed";
     case VGPU_END_WATCHDOG:
       return "watchdog";
+    case VGPU_END_GPU_LOST:
+      return "gpu_lost";
+    case VGPU_END_INTERNAL:
+      return "internal";
   }
   return "unknown";
 }

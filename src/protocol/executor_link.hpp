@@ -94,7 +94,10 @@ struct SessionStats {
   Counter calls_delayed;                 ///< times that reading waited for the VM's calls per second
 
   Counter memory_used_bytes;  ///< gauge: device memory that is charged to the session, as in its slot of VmAccount
+  Counter memory_changed;     ///< when that last changed, in nanoseconds of CLOCK_MONOTONIC; 0: never
+  std::atomic<double> memory_byte_seconds;  ///< the sum of memory over time, up to then
 };
+static_assert(std::atomic<double>::is_always_lock_free);
 static_assert(std::atomic<u64>::is_always_lock_free);
 
 inline constexpr const char* direction_name(u32 direction) noexcept {

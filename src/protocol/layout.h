@@ -28,6 +28,7 @@
 /* Feature bits of the control page. */
 #define VGPU_FEATURE_ARENA (1ull << 0)          /* pinned memory lives in the arena, at one address on both sides */
 #define VGPU_FEATURE_HOST_FUNCTIONS (1ull << 1) /* the guest may be called back in stream order */
+#define VGPU_FEATURE_STATUS (1ull << 2)         /* no session: only a status (status.hpp) in staging, then the end */
 
 #define VGPU_PAGE 4096u
 #define VGPU_RING_BYTES (1u << 20)
@@ -148,8 +149,10 @@ enum vgpu_end_reason {
   VGPU_END_EXECUTOR_START = 33, /* the executor could not be started, or found no GPU */
   VGPU_END_GPU_FAULT = 48,
   VGPU_END_LIMIT = 49,
-  VGPU_END_KILLED = 50,  /* by the operator */
-  VGPU_END_WATCHDOG = 51 /* its work did not end when others wanted the GPU */
+  VGPU_END_KILLED = 50,   /* by the operator */
+  VGPU_END_WATCHDOG = 51, /* its work did not end when others wanted the GPU */
+  VGPU_END_GPU_LOST = 52, /* the GPU failed */
+  VGPU_END_INTERNAL = 53  /* vgpud failed */
 };
 
 /* One multiplication for each eight bytes: each single flipped bit changes the sum, and 2^-32 of all other damage is

@@ -40,6 +40,7 @@ struct VmAccount {
 
   std::array<Counter, kLimits> limits;  ///< 0: none; the daemon's to write
   Counter calls_per_second;             ///< 0: no limit; the daemon's to write
+  Counter in_flight;                    ///< submissions of a session under way, at most; 0: no limit; the daemon's
   Counter next_call;                    ///< nanoseconds of CLOCK_MONOTONIC at which calls are paid for; see CallRate
   Counter slots_used;                   ///< no slot from here on was ever given out; the daemon's to write
   alignas(64) std::array<Slot, kSlots> slots;

@@ -111,15 +111,24 @@ CUresult function_attribute(u32 context, u64 handle, Callable& callable, u32 att
   });
 }
 
-void attribute_changed(Callable& callable) noexcept {
+void forget_facts(Callable& callable) noexcept {
+  callable.facts.begin_change();
+  forget_other_forms(callable);
+  callable.facts.end_change();
+}
+
+void forget_other_forms(Callable& callable) noexcept {
+  const auto forget = [](Callable& form) {
+    form.facts.begin_change();
+    form.facts.end_change();
+  };
   State& s = state();
-  callable.forget_attributes();
-  if (Callable* kernel = s.kernels.find(callable.kernel)) kernel->forget_attributes();
+  if (Callable* kernel = s.kernels.find(callable.kernel)) forget(*kernel);
   Library* library = s.libraries.find(callable.library);
   if (!library) return;
   std::lock_guard lock(library->mutex);
   for (const auto& [context, function] : callable.functions)
-    if (Callable* form = s.functions.find(function)) form->forget_attributes();
+    if (Callable* form = s.functions.find(function)) forget(*form);
 }
 
 void forget_module(u64 handle) {

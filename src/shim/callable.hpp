@@ -20,26 +20,38 @@ CUresult module_function(u64 module, const char* name, u64& handle);
 /// The kernel of a library by name: the same handle each time.
 CUresult library_kernel(u64 library, const char* name, u64& handle);
 
+/// Forgets what is known of the kernel that a function is a form of, and of the functions that a kernel has.
+void forget_other_forms(Callable& callable) noexcept;
+
 /// An attribute from the cache, else from `fetch(value)`, which is remembered.
 template <typename Fetch>
 CUresult cached_attribute(Callable& callable, u32 attribute, int& value, Fetch&& fetch) {
-  if (attribute >= Callable::kAttributes) return CUDA_ERROR_INVALID_VALUE;
-  if (callable.known_attributes.load(std::memory_order_acquire) >> attribute & 1) {
-    value = callable.attribute[attribute].load(std::memory_order_relaxed);
-    return CUDA_SUCCESS;
-  }
+  if (attribute >= CallableFacts::kAttributes) return CUDA_ERROR_INVALID_VALUE;
+  if (callable.facts.find(attribute, value)) return CUDA_SUCCESS;
+  const u32 version = callable.facts.version();
   const CUresult result = fetch(value);
-  if (result != CUDA_SUCCESS) return result;
-  callable.attribute[attribute].store(value, std::memory_order_relaxed);
-  callable.known_attributes.fetch_or(1u << attribute, std::memory_order_release);
-  return CUDA_SUCCESS;
+  if (result == CUDA_SUCCESS) callable.facts.remember(attribute, value, version);
+  return result;
 }
 
 /// What cuFuncGetAttribute says of a function or kernel, cached.
 CUresult function_attribute(u32 context, u64 handle, Callable& callable, u32 attribute, int& value);
 
-/// After an attribute was set: what is cached of it and of its other form is no longer known.
-void attribute_changed(Callable& callable) noexcept;
+/// Sets an attribute by set(), unless it has that value already. What is known of the callable and of its other forms
+/// is forgotten then.
+template <typename Set>
+CUresult set_attribute(Callable& callable, u32 attribute, int value, Set&& set) {
+  if (attribute >= CallableFacts::kAttributes) return CUDA_ERROR_INVALID_VALUE;
+  if (callable.facts.is_set_to(attribute, value)) return CUDA_SUCCESS;
+  const u32 begun = callable.facts.begin_setting(attribute);
+  const CUresult result = set();
+  forget_other_forms(callable);
+  callable.facts.end_setting(begun, attribute, value, result == CUDA_SUCCESS);
+  return result;
+}
+
+/// Forgets what is known of a callable and its other forms, since it is about to change or has changed.
+void forget_facts(Callable& callable) noexcept;
 
 /// The function that is a kernel's form in a context: the same handle each time.
 CUresult kernel_function(const Context& context, u64 kernel, u64& handle);

@@ -55,13 +55,23 @@ struct Opened {
   std::string reason;  ///< for people: what failed, and what to do
 };
 
+/// What a channel is opened for.
+enum class Purpose {
+  session,  ///< an executor and its GPU
+  status,   ///< one protocol::Status at the beginning of staging; the host has ended the channel by then
+};
+
 /// Opens the carrier that VGPU_CARRIER names (unix, device); by default the device if there is one, else the Unix
 /// socket.
-Opened open_carrier();
+Opened open_carrier(Purpose purpose);
+inline Opened open_carrier() { return open_carrier(Purpose::session); }
 
-/// Opens a session over a Unix socket: VGPU_SOCKET, else $XDG_RUNTIME_DIR/vgpu/vgpud.sock if it exists, else
+/// VGPU_FEATURE_... that a channel of this purpose asks for.
+protocol::u64 wanted_features(Purpose purpose) noexcept;
+
+/// Opens a channel over a Unix socket: VGPU_SOCKET, else $XDG_RUNTIME_DIR/vgpu/vgpud.sock if it exists, else
 /// /run/vgpu/vgpud.sock. VGPU_VM_ID and VGPU_POOL are passed on as the claimed identity.
-Opened open_unix_carrier();
+Opened open_unix_carrier(Purpose purpose);
 
 /// VGPU_DEVICE, else /dev/vgpu0.
 std::string device_path();
@@ -73,8 +83,8 @@ struct DeviceSystem {
   void* (*mmap)(void* at, protocol::u64 bytes, int flags, int fd, protocol::u64 offset);
 };
 
-/// Opens a session of the virtual machine's device (protocol/driver.h).
-Opened open_device_carrier();
-Opened open_device_carrier(const std::string& path, const DeviceSystem& system);
+/// Opens a channel of the virtual machine's device (protocol/driver.h).
+Opened open_device_carrier(Purpose purpose);
+Opened open_device_carrier(const std::string& path, const DeviceSystem& system, Purpose purpose = Purpose::session);
 
 }  // namespace vgpu::shim

@@ -60,7 +60,7 @@ void empty_context(const Context& context) {
     std::lock_guard lock(library.mutex);
     library.modules.erase(context.handle);
   });
-  s.kernels.for_each([&](auto, Callable& kernel) { kernel.forget_attributes(); });
+  s.kernels.for_each([&](auto, Callable& kernel) { forget_facts(kernel); });
   forget_shadows(context);
   s.host_memory.release_context(context, s.allocations.remove_context(context.handle));
 }

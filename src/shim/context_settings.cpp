@@ -1,4 +1,5 @@
 // Limits and preferences of the current context.
+#include "shim/callable.hpp"
 #include "shim/context.hpp"
 #include "shim/refuse_as.hpp"
 
@@ -45,6 +46,7 @@ CUresult cuCtxSetCacheConfig(CUfunc_cache config) {
     if (static_cast<u32>(config) > CU_FUNC_CACHE_PREFER_EQUAL) return CUDA_ERROR_INVALID_VALUE;
     const CUresult result = post<call::cuCtxSetCacheConfig>(context.index(), {static_cast<u32>(config), 0});
     if (result == CUDA_SUCCESS) context.cache_config.store(static_cast<u32>(config));
+    state().functions.for_each([](auto, Callable& function) { forget_facts(function); });
     return result;
   });
 }

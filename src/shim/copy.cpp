@@ -1,6 +1,8 @@
 #include "shim/copy.hpp"
 
+#include "shim/beside.hpp"
 #include "shim/captured_copy.hpp"
+#include "shim/streaming_copy.hpp"
 
 namespace vgpu::shim {
 namespace {
@@ -22,6 +24,20 @@ CUresult pinned_to_device(const Context& context, StreamHandle stream, u64 desti
                                                  bytes};
   if (when == When::ordered) return post<call::cuMemcpyHtoDAsync>(context.index(), request);
   return run<call::cuMemcpyHtoDAsync>(context, request);
+}
+
+/// Passes the pieces of a copy through the staging area by pass(first, end): of a large one half of them on another
+/// thread, since one core moves less than the memory could. The first error of the two.
+template <typename Pass>
+CUresult by_two(u64 bytes, Pass pass) {
+  const u64 pieces = (bytes + Staging::kChunkBytes - 1) / Staging::kChunkBytes;
+  if (bytes < kStreamingBytes) return pass(0, pieces);
+  CUresult second = CUDA_SUCCESS;
+  auto rest = [&]() noexcept { second = pass(pieces / 2, pieces); };
+  Beside beside(rest);
+  const CUresult first = pass(0, pieces / 2);
+  beside.wait();
+  return first != CUDA_SUCCESS ? first : second;
 }
 
 CUresult chunk_to_device(const Context& context, StreamHandle stream, u64 destination, const std::byte* source,
@@ -47,45 +63,48 @@ CUresult pageable_to_device(const Context& context, StreamHandle stream, u64 des
     return ask<call::cuMemcpyHtoD>(context.index(), {Pointer{destination}, stream, protocol::kInline, bytes}, nullptr,
                                    tail);
   }
-  const u64 pieces = (bytes + Staging::kChunkBytes - 1) / Staging::kChunkBytes;
+  const auto start = [&](u64 piece, u32 chunk, u32& ticket) {
+    return chunk_to_device(context, stream, destination, source, bytes, piece, chunk, ticket);
+  };
   if (when == When::done)
-    return staged(
-        pieces,
-        [&](u64 piece, u32 chunk, u32& ticket) {
-          return chunk_to_device(context, stream, destination, source, bytes, piece, chunk, ticket);
-        },
-        [](u64, u32) {});
+    return by_two(bytes, [&](u64 begin, u64 end) { return staged(begin, end, start, [](u64, u32) {}); });
   // The source is free once it is in the staging area; the chunks come back by themselves.
-  for (u64 piece = 0; piece < pieces; ++piece) {
-    const u32 chunk = s.staging.take();
-    if (chunk == Staging::kNone) return s.channel->health();
-    u32 ticket = 0;
-    const CUresult result = chunk_to_device(context, stream, destination, source, bytes, piece, chunk, ticket);
-    if (result != CUDA_SUCCESS) {
-      s.staging.give(chunk);
-      return result;
+  return by_two(bytes, [&](u64 begin, u64 end) {
+    for (u64 piece = begin; piece < end; ++piece) {
+      const u32 chunk = s.staging.take();
+      if (chunk == Staging::kNone) return s.channel->health();
+      u32 ticket = 0;
+      const CUresult result = start(piece, chunk, ticket);
+      if (result != CUDA_SUCCESS) {
+        s.staging.give(chunk);
+        return result;
+      }
+      s.staging.give_when_answered(chunk, ticket);
     }
-    s.staging.give_when_answered(chunk, ticket);
-  }
-  return CUDA_SUCCESS;
+    return CUDA_SUCCESS;
+  });
 }
 
 CUresult pageable_from_device(const Context& context, StreamHandle stream, std::byte* destination, u64 source,
                               u64 bytes) {
   State& s = state();
-  return staged((bytes + Staging::kChunkBytes - 1) / Staging::kChunkBytes,
-                [&](u64 piece, u32 chunk, u32& ticket) {
-                  const u64 at = piece * Staging::kChunkBytes;
-                  const u64 length = std::min(Staging::kChunkBytes, bytes - at);
-                  const u16 flags = at + length < bytes ? VGPU_RECORD_MORE : 0;
-                  return s.channel->begin<call::cuMemcpyDtoH>(
-                      Staging::slot(chunk), ticket, context.index(),
-                      {Pointer{source + at}, stream, Staging::offset(chunk), length}, 0, no_tail, flags);
-                },
-                [&](u64 piece, u32 chunk) {
-                  const u64 at = piece * Staging::kChunkBytes;
-                  std::memcpy(destination + at, s.staging.memory(chunk), std::min(Staging::kChunkBytes, bytes - at));
-                });
+  const auto start = [&](u64 piece, u32 chunk, u32& ticket) {
+    const u64 at = piece * Staging::kChunkBytes;
+    const u64 length = std::min(Staging::kChunkBytes, bytes - at);
+    const u16 flags = at + length < bytes ? VGPU_RECORD_MORE : 0;
+    return s.channel->begin<call::cuMemcpyDtoH>(Staging::slot(chunk), ticket, context.index(),
+                                                {Pointer{source + at}, stream, Staging::offset(chunk), length}, 0,
+                                                no_tail, flags);
+  };
+  const auto done = [&](u64 piece, u32 chunk) {
+    const u64 at = piece * Staging::kChunkBytes;
+    const u64 length = std::min(Staging::kChunkBytes, bytes - at);
+    if (bytes >= kStreamingBytes)
+      streaming_copy(destination + at, s.staging.memory(chunk), length);
+    else
+      std::memcpy(destination + at, s.staging.memory(chunk), length);
+  };
+  return by_two(bytes, [&](u64 begin, u64 end) { return staged(begin, end, start, done); });
 }
 
 /// What a capture makes of a copy: `captured`, or the error of one that has no place there.

@@ -34,10 +34,11 @@ CUresult copy_on_device(const Context& context, StreamHandle stream, u64 destina
 /// Waits for a call begun in `slot`, then for what went wrong before it.
 CUresult finish(u32 slot, u32 ticket);
 
-/// Sends `pieces` calls through staging chunks, several in flight, and waits for all: start(piece, chunk, ticket)
-/// begins one in the chunk's slot, done(piece, chunk) follows its success. The first error ends it.
+/// Sends a call for each piece from `next` to `pieces` through staging chunks, several in flight, and waits for all:
+/// start(piece, chunk, ticket) begins one in the chunk's slot, done(piece, chunk) follows its success. The first error
+/// ends it.
 template <typename Start, typename Done>
-CUresult staged(u64 pieces, Start&& start, Done&& done) {
+CUresult staged(u64 next, u64 pieces, Start&& start, Done&& done) {
   struct Flight {
     u64 piece;
     u32 chunk;
@@ -48,7 +49,6 @@ CUresult staged(u64 pieces, Start&& start, Done&& done) {
   std::array<Flight, kDepth> flights;
   u32 first = 0;
   u32 count = 0;
-  u64 next = 0;
   CUresult result = CUDA_SUCCESS;
   for (;;) {
     while (result == CUDA_SUCCESS && next < pieces && count < kDepth) {

@@ -135,7 +135,7 @@ CUresult copy_pageable(const Context& context, StreamHandle stream, const Box& b
     return Rows{s.staging.memory(chunk), piece.extent.width, piece.extent.height};
   };
   return staged(
-      pieces.count(),
+      0, pieces.count(),
       [&](u64 index, u32 chunk, u32& ticket) {
         const Pieces::Piece piece = pieces[index];
         if (to_device) copy_rows(in_chunk(chunk, piece), rows_of(moved(host, piece)), piece.extent);

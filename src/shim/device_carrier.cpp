@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -25,6 +26,9 @@ const DeviceSystem kSystem{
       return ::mmap(at, bytes, PROT_READ | PROT_WRITE, flags, fd, static_cast<off_t>(offset));
     },
 };
+
+/// How often, every 5 ms, a channel is asked for before all are said to be in use.
+constexpr int kStatusTries = 40;
 
 /// Writes what came before it to memory, before a register is written that makes others read it.
 void order_before_register() noexcept {
@@ -160,15 +164,22 @@ std::string device_path() {
   return path && *path ? path : "/dev/vgpu0";
 }
 
-Opened open_device_carrier() { return open_device_carrier(device_path(), kSystem); }
+Opened open_device_carrier(Purpose purpose) { return open_device_carrier(device_path(), kSystem, purpose); }
 
-Opened open_device_carrier(const std::string& path, const DeviceSystem& system) {
+Opened open_device_carrier(const std::string& path, const DeviceSystem& system, Purpose purpose) {
   Descriptor device(system.open(path.c_str()));
+  // Channels that others asked a status by are free again in a moment.
+  for (int tries = 0; purpose == Purpose::status && device.get() < 0 && errno == EBUSY && tries < kStatusTries;
+       ++tries) {
+    const timespec nap{0, 5'000'000};
+    ::nanosleep(&nap, nullptr);
+    device.reset(system.open(path.c_str()));
+  }
   if (device.get() < 0) return refused(why_not_opened(path, errno));
   vgpu_connect connect{};
   connect.abi = VGPU_DRIVER_ABI;
   connect.version = VGPU_VERSION;
-  connect.features = VGPU_FEATURE_ARENA | VGPU_FEATURE_HOST_FUNCTIONS;
+  connect.features = wanted_features(purpose);
   int result;
   do {
     result = system.ioctl(device.get(), VGPU_IOC_CONNECT, &connect);

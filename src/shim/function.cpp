@@ -26,17 +26,17 @@ CUresult cuFuncGetAttribute(int* value, CUfunction_attribute attribute, CUfuncti
 
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value) {
   return with_function(function, [&](Context& context, Callable& found, u64 handle) -> CUresult {
-    if (static_cast<u32>(attribute) >= Callable::kAttributes) return CUDA_ERROR_INVALID_VALUE;
-    const CUresult result =
-        ask<call::cuFuncSetAttribute>(context.index(), {{handle}, static_cast<u32>(attribute), value});
-    attribute_changed(found);
-    return result;
+    const u32 number = static_cast<u32>(attribute);
+    return set_attribute(found, number, value, [&] {
+      return ask<call::cuFuncSetAttribute>(context.index(), {{handle}, number, value});
+    });
   });
 }
 
 CUresult cuFuncSetCacheConfig(CUfunction function, CUfunc_cache config) {
-  return with_function(function, [&](Context& context, Callable&, u64 handle) -> CUresult {
+  return with_function(function, [&](Context& context, Callable& found, u64 handle) -> CUresult {
     if (static_cast<u32>(config) > CU_FUNC_CACHE_PREFER_EQUAL) return CUDA_ERROR_INVALID_VALUE;
+    forget_facts(found);
     return post<call::cuFuncSetCacheConfig>(context.index(), {{handle}, static_cast<u32>(config), 0});
   });
 }

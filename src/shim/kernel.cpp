@@ -85,7 +85,7 @@ CUresult cuKernelGetAttribute(int* value, CUfunction_attribute attribute, CUkern
       if (answer == CUDA_SUCCESS) fetched = reply.value;
       return answer;
     };
-    // Devices may differ; the cache is the first one's.
+    // Devices may differ; what is known is of the first one.
     if (device != 0) return fetch(*value);
     return cached_attribute(found, static_cast<u32>(attribute), *value, fetch);
   });
@@ -93,21 +93,27 @@ CUresult cuKernelGetAttribute(int* value, CUfunction_attribute attribute, CUkern
 
 CUresult cuKernelSetAttribute(CUfunction_attribute attribute, int value, CUkernel kernel, CUdevice device) {
   return with_kernel(kernel, [&](Callable& found, u64 handle) -> CUresult {
-    if (static_cast<u32>(attribute) >= Callable::kAttributes) return CUDA_ERROR_INVALID_VALUE;
+    const u32 number = static_cast<u32>(attribute);
+    if (number >= CallableFacts::kAttributes) return CUDA_ERROR_INVALID_VALUE;
     CUresult result = CUDA_SUCCESS;
     if (!find_device(device, result)) return result;
-    result =
-        ask<call::cuKernelSetAttribute>(any_context_index(), {{handle}, static_cast<u32>(attribute), value, device, 0});
-    attribute_changed(found);
+    const auto set = [&] {
+      return ask<call::cuKernelSetAttribute>(any_context_index(), {{handle}, number, value, device, 0});
+    };
+    // Devices may differ; what is known is of the first one.
+    if (device == 0) return set_attribute(found, number, value, set);
+    result = set();
+    forget_facts(found);
     return result;
   });
 }
 
 CUresult cuKernelSetCacheConfig(CUkernel kernel, CUfunc_cache config, CUdevice device) {
-  return with_kernel(kernel, [&](Callable&, u64 handle) -> CUresult {
+  return with_kernel(kernel, [&](Callable& found, u64 handle) -> CUresult {
     if (static_cast<u32>(config) > CU_FUNC_CACHE_PREFER_EQUAL) return CUDA_ERROR_INVALID_VALUE;
     CUresult result = CUDA_SUCCESS;
     if (!find_device(device, result)) return result;
+    forget_facts(found);
     return post<call::cuKernelSetCacheConfig>(any_context_index(), {{handle}, static_cast<u32>(config), device});
   });
 }

@@ -32,8 +32,8 @@ CUresult learn_limits(const Context& context, Callable& callable, u64 handle) {
   result =
       function_attribute(context.index(), handle, callable, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared);
   if (result != CUDA_SUCCESS) return result;
-  callable.max_dynamic_shared.store(shared, std::memory_order_relaxed);
-  callable.max_threads.store(threads > 0 ? static_cast<u32>(threads) : ~0u, std::memory_order_release);
+  callable.facts.max_dynamic_shared.store(shared, std::memory_order_relaxed);
+  callable.facts.max_threads.store(threads > 0 ? static_cast<u32>(threads) : ~0u, std::memory_order_release);
   return CUDA_SUCCESS;
 }
 
@@ -70,15 +70,15 @@ CUresult check_shape(Context& context, Callable& callable, u64 handle, const Sha
   const u64 threads = u64{shape.block_x} * shape.block_y * shape.block_z;
   if (threads > limit(*info, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK)) return CUDA_ERROR_INVALID_VALUE;
 
-  u32 most_threads = callable.max_threads.load(std::memory_order_acquire);
+  u32 most_threads = callable.facts.max_threads.load(std::memory_order_acquire);
   if (most_threads == 0) [[unlikely]] {
     result = learn_limits(context, callable, handle);
     if (result != CUDA_SUCCESS) return result;
-    most_threads = callable.max_threads.load(std::memory_order_acquire);
+    most_threads = callable.facts.max_threads.load(std::memory_order_acquire);
   }
   // Another thread may have changed an attribute in between: then the host checks.
   if (most_threads != 0 && threads > most_threads) return too_many_threads(context, callable, handle, *info, threads);
-  const i32 most_shared = callable.max_dynamic_shared.load(std::memory_order_relaxed);
+  const i32 most_shared = callable.facts.max_dynamic_shared.load(std::memory_order_relaxed);
   if (most_shared >= 0 && shape.shared_bytes > static_cast<u32>(most_shared)) return CUDA_ERROR_INVALID_VALUE;
   return CUDA_SUCCESS;
 }

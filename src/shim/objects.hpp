@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "protocol/payload.hpp"
+#include "shim/callable_facts.hpp"
 #include "shim/handles.hpp"
 #include "shim/image.hpp"
 
@@ -59,18 +60,7 @@ struct Callable {
   u32 parameter_bytes = 0;
   bool dense = true;  ///< the parameters leave no byte of the block unused
 
-  static constexpr u32 kAttributes = CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE + 1;
-  std::array<std::atomic<i32>, kAttributes> attribute{};
-  std::atomic<u32> known_attributes{0};
-  /// What a launch may ask for: 0 until the first launch has asked.
-  std::atomic<u32> max_threads{0};
-  std::atomic<i32> max_dynamic_shared{-1};
-
-  void forget_attributes() noexcept {
-    known_attributes.store(0, std::memory_order_release);
-    max_dynamic_shared.store(-1, std::memory_order_release);
-    max_threads.store(0, std::memory_order_release);
-  }
+  CallableFacts facts;
 };
 
 struct Module {

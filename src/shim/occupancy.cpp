@@ -16,11 +16,19 @@ CUresult with_function(CUfunction function, F&& f) noexcept {
   });
 }
 
-CUresult active_blocks(const Context& context, u64 handle, int block_size, u64 shared_bytes, u32 flags, int& blocks) {
-  call::cuOccupancyMaxActiveBlocksPerMultiprocessor::Reply reply{};
-  const CUresult result = ask<call::cuOccupancyMaxActiveBlocksPerMultiprocessor>(
-      context.index(), {{handle}, shared_bytes, block_size, flags}, &reply);
-  if (result == CUDA_SUCCESS) blocks = reply.blocks;
+CUresult active_blocks(const Context& context, u64 handle, Callable& callable, int block_size, u64 shared_bytes,
+                       u32 flags, int& blocks) {
+  CallableFacts::Occupancy occupancy{context.id, shared_bytes, block_size, flags, 0};
+  CUresult result = CUDA_SUCCESS;
+  if (!callable.facts.find(occupancy)) {
+    const u32 version = callable.facts.version();
+    call::cuOccupancyMaxActiveBlocksPerMultiprocessor::Reply reply{};
+    result = ask<call::cuOccupancyMaxActiveBlocksPerMultiprocessor>(
+        context.index(), {{handle}, shared_bytes, block_size, flags}, &reply);
+    occupancy.blocks = reply.blocks;
+    if (result == CUDA_SUCCESS) callable.facts.remember(occupancy, version);
+  }
+  if (result == CUDA_SUCCESS) blocks = occupancy.blocks;
   return result;
 }
 
@@ -54,10 +62,10 @@ CUresult cluster_query(int* value, CUfunction function, const CUlaunchConfig* co
 
 CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, CUfunction function, int block_size,
                                                               size_t shared_bytes, unsigned int flags) {
-  return with_function(function, [&](Context& context, Callable&, u64 handle) -> CUresult {
+  return with_function(function, [&](Context& context, Callable& callable, u64 handle) -> CUresult {
     if (!blocks || block_size <= 0 || (flags & ~static_cast<unsigned>(CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE)) != 0)
       return CUDA_ERROR_INVALID_VALUE;
-    return active_blocks(context, handle, block_size, shared_bytes, flags, *blocks);
+    return active_blocks(context, handle, callable, block_size, shared_bytes, flags, *blocks);
   });
 }
 
@@ -92,7 +100,7 @@ CUresult cuOccupancyMaxPotentialBlockSizeWithFlags(int* min_grid, int* block_siz
       const int tried = std::min(size, most);
       const size_t shared = shared_of_block ? shared_of_block(tried) : shared_bytes;
       int blocks = 0;
-      result = active_blocks(context, handle, tried, shared, flags, blocks);
+      result = active_blocks(context, handle, callable, tried, shared, flags, blocks);
       if (result != CUDA_SUCCESS) return result;
       if (blocks * tried > best_threads) {
         best_threads = blocks * tried;

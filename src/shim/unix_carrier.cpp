@@ -21,8 +21,9 @@ namespace {
 using protocol::u32;
 using protocol::u64;
 
-/// How long the daemon may take to place a session and start its executor.
-constexpr int kWelcomeTimeoutMs = 60'000;
+/// How long the daemon may take to place a session and start its executor, and to say how things stand.
+constexpr int kSessionTimeoutMs = 60'000;
+constexpr int kStatusTimeoutMs = 10'000;
 
 class UnixCarrier final : public Carrier {
  public:
@@ -93,9 +94,9 @@ std::string program_name() {
 }
 
 /// Fills in what the process claims to be. Empty, or what is wrong with the environment.
-std::string fill_hello(protocol::Hello& hello) {
+std::string fill_hello(protocol::Hello& hello, Purpose purpose) {
   hello.pid = ::getpid();
-  hello.features = VGPU_FEATURE_ARENA | VGPU_FEATURE_HOST_FUNCTIONS;
+  hello.features = wanted_features(purpose);
   copy_text(hello.process, program_name());
   if (const char* vm = std::getenv("VGPU_VM_ID"); vm && *vm) {
     char* end = nullptr;
@@ -140,7 +141,7 @@ Opened refused(std::string reason, CUresult result = CUDA_ERROR_NO_DEVICE) {
 
 }  // namespace
 
-Opened open_unix_carrier() {
+Opened open_unix_carrier(Purpose purpose) {
   const std::string path = socket_path();
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -148,7 +149,7 @@ Opened open_unix_carrier() {
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
 
   protocol::Hello hello;
-  if (std::string wrong = fill_hello(hello); !wrong.empty()) return refused(std::move(wrong));
+  if (std::string wrong = fill_hello(hello, purpose); !wrong.empty()) return refused(std::move(wrong));
 
   Descriptor socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (socket.get() < 0) return refused(std::string("can't make a socket: ") + std::strerror(errno));
@@ -161,9 +162,9 @@ Opened open_unix_carrier() {
   pollfd events{socket.get(), POLLIN, 0};
   int ready;
   do {
-    ready = ::poll(&events, 1, kWelcomeTimeoutMs);
+    ready = ::poll(&events, 1, purpose == Purpose::status ? kStatusTimeoutMs : kSessionTimeoutMs);
   } while (ready < 0 && errno == EINTR);
-  if (ready == 0) return refused("the daemon at " + path + " didn't answer within a minute; its log may say why");
+  if (ready == 0) return refused("the daemon at " + path + " didn't answer in time; its log may say why");
 
   protocol::Welcome welcome;
   int fds[2] = {-1, -1};

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "softgpu/device_attributes.hpp"
+#include "softgpu/identity.hpp"
 #include "softgpu/memory_pool.hpp"
 #include "softgpu/ptx/brake.hpp"
 #include "softgpu/settings.hpp"
@@ -11,15 +12,13 @@
 namespace vgpu::softgpu {
 namespace {
 
-/// A UUID of version 4's form; the last byte counts the devices from 1.
-constexpr unsigned char kUuid[16] = {0x76, 0x67, 0x70, 0x75, 0x73, 0x6f, 0x46, 0x74,
-                                     0xa7, 0x67, 0x70, 0x75, 0x00, 0x00, 0x00, 0x01};
 constexpr std::uint64_t kPage = 4096;
 
 }  // namespace
 
 Device::Device(int device_ordinal, const Settings& settings)
     : ordinal(device_ordinal),
+      identity(device_ordinal + static_cast<int>(settings.first)),
       total_(settings.memory_bytes / kPage * kPage),
       brake_(settings.rate != 0 ? std::make_unique<ptx::Brake>(settings.rate) : nullptr) {}
 
@@ -27,12 +26,12 @@ Device::~Device() = default;
 
 CUuuid Device::uuid() const noexcept {
   CUuuid uuid{};
-  std::memcpy(uuid.bytes, kUuid, sizeof kUuid);
-  uuid.bytes[15] = static_cast<char>(uuid.bytes[15] + ordinal);
+  const auto bytes = device_uuid(identity);
+  std::memcpy(uuid.bytes, bytes.data(), bytes.size());
   return uuid;
 }
 
-unsigned Device::pci_bus() const noexcept { return limits::kPciBus + static_cast<unsigned>(ordinal); }
+unsigned Device::pci_bus() const noexcept { return limits::kPciBus + static_cast<unsigned>(identity); }
 
 bool Device::charge(std::uint64_t bytes) noexcept {
   std::uint64_t used = used_.load(std::memory_order_relaxed);

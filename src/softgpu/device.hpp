@@ -25,7 +25,7 @@ class Device {
   Device& operator=(const Device&) = delete;
 
   const int ordinal;
-  /// The same for the same ordinal in every process of every machine.
+  const int identity;  ///< which of the machine's software GPUs it is: see identity.hpp
   CUuuid uuid() const noexcept;
   unsigned pci_bus() const noexcept;
 

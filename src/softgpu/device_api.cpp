@@ -4,12 +4,12 @@
 
 #include "softgpu/device_attributes.hpp"
 #include "softgpu/guard.hpp"
+#include "softgpu/identity.hpp"
 
 using namespace vgpu::softgpu;
 
 namespace {
 
-constexpr char kName[] = "vgpu software GPU";
 constexpr int kVersion = 13000;
 
 CUresult get_uuid(CUuuid* uuid, CUdevice device) {
@@ -54,7 +54,7 @@ CUresult CUDAAPI cuDeviceGetName(char* name, int length, CUdevice device) {
   return with_driver([&](Driver&) {
     if (name == nullptr || length <= 0) return CUDA_ERROR_INVALID_VALUE;
     if (const CUresult error = check_device(device); error != CUDA_SUCCESS) return error;
-    std::snprintf(name, static_cast<std::size_t>(length), "%s", kName);
+    std::snprintf(name, static_cast<std::size_t>(length), "%s", kDeviceName);
     return CUDA_SUCCESS;
   });
 }

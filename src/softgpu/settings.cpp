@@ -56,6 +56,9 @@ Settings read_settings() {
   if (const auto devices = read("VGPU_SOFTGPU_DEVICES", 1000, {1, kMostDevices}, false)) {
     settings.devices = static_cast<unsigned>(*devices);
   }
+  if (const auto first = read("VGPU_SOFTGPU_FIRST", 1000, {0, kMostDevices - settings.devices}, false)) {
+    settings.first = static_cast<unsigned>(*first);
+  }
   // The devices share one window of addresses.
   const std::uint64_t most = AddressMap::kHeapBytes / settings.devices;
   if (const auto bytes = read("VGPU_SOFTGPU_MEMORY", 1024, {kLeastMemory, most}, true)) settings.memory_bytes = *bytes;

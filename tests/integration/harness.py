@@ -114,12 +114,12 @@ class Metrics:
                 labels = dict(self.LABEL.findall(match.group(2) or ""))
                 self.series.append((match.group(1), labels, float(match.group(3))))
 
-    def select(self, name, **labels):
+    def select(self, name, /, **labels):
         wanted = {key: str(value) for key, value in labels.items()}
         return [(found, value) for series, found, value in self.series
                 if series == name and wanted.items() <= found.items()]
 
-    def value(self, name, **labels):
+    def value(self, name, /, **labels):
         return sum(value for _, value in self.select(name, **labels))
 
     def by(self, name, label, **labels):
@@ -129,7 +129,8 @@ class Metrics:
 class Daemon:
     """A vgpud on a socket and port of its own, in a temporary folder that goes with it."""
 
-    def __init__(self, config="", log_level="debug", gpu=GPU, arguments=(), vgpud=VGPUD, prefix=(), owner=None):
+    def __init__(self, config="", log_level="debug", gpu=GPU, arguments=(), vgpud=VGPUD, prefix=(), owner=None,
+                 variables=None):
         """`prefix`: a command that executes the daemon, as another user say, who then needs to be the folder's `owner`."""
         self.folder = Path(tempfile.mkdtemp(prefix="vgpu-test-"))
         self.socket = self.folder / "vgpud.sock"
@@ -144,7 +145,7 @@ class Daemon:
                         f"127.0.0.1:{self.port}", "--log-level", log_level, *arguments]
         if gpu is not None:  # None: what the configuration says
             self.command += ["--gpu", gpu]
-        environment = base_environment()
+        environment = {**base_environment(), **(variables or {})}
         # Executors of a sanitized build serve kernels that read past nothing of ours: leaks count, gaps are mapped.
         environment["ASAN_OPTIONS"] = "protect_shadow_gap=0:exitcode=99"
         with open(self.log_path, "wb") as log:

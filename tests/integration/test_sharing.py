@@ -224,6 +224,8 @@ class Accounts(SharingTest):
                           ("kernels", "vgpu_kernels_launched_total"), ("leases", "vgpu_lease_wait_seconds_count")):
             self.assertAlmostEqual(sum(line[key] for line in lines), shown.value(name, vm=5), places=6, msg=key)
         self.assertGreater(sum(line["calls"] for line in lines), 0)
+        # Its memory lived for milliseconds, which no sample sees.
+        self.assertGreater(sum(line["memory_byte_seconds"] for line in lines), 0)
         self.setUpClass()
 
 

@@ -1,6 +1,6 @@
 // Does what its standard input says, one command a line, and answers each with one line, `ok …` or `error NAME`, so
 // that a test can hold a session at any point. work: adds two vectors and checks them · alloc BYTES: keeps that much ·
-// info: free and total memory, and what the properties say ·
+// info: free and total memory, and what the properties say · gpu: the last two digits of its UUID ·
 // hold BYTES: pinned · fill TEXT: pinned and device memory full of it · search TEXT: how often it is in fresh memory of
 // both kinds · sync · wait poll|synchronize|event|copy: runs a kernel of some 0.2 s, waits for it in this way, and says
 // how many microseconds it all took · launch: one kernel, asynchronously · spin: launches without end until standard
@@ -175,6 +175,14 @@ int main() {
         continue;
       }
       (void)cudaGetLastError();
+    } else if (std::strncmp(line, "gpu", 3) == 0) {
+      cudaDeviceProp properties{};
+      error = cudaGetDeviceProperties(&properties, 0);
+      if (error == cudaSuccess) {
+        std::printf("ok %02x\n", static_cast<unsigned char>(properties.uuid.bytes[15]));
+        std::fflush(stdout);
+        continue;
+      }
     } else if (std::strncmp(line, "alloc", 5) == 0) {
       error = cudaMalloc(&pointer, number);
       // An allocation that fails is no reason for a later call to fail.

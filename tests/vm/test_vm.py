@@ -49,6 +49,26 @@ class OneGuest(VmTest):
                          [did[key] for key in ("kernels_launched", *DIRECTIONS)])
         self.assertGreater(self.host.counted("vgpu_doorbells_total", self.guest), 0)
 
+    def test_vgpu_smi(self):
+        def smi(name, *arguments):
+            status, output = self.guest.run(" ".join([name, *arguments]), user="tenant")
+            self.assertEqual(status, 0, output)
+            return output.strip()
+
+        self.host.wait_idle()
+        uuid = "GPU-76677075-736f-4674-a767-707500000001"
+        self.assertEqual(smi("vgpu-smi", "-L"), f"GPU 0: vgpu software GPU (UUID: {uuid})")
+        holder = self.steps(self.guest)
+        self.ask(holder, "alloc 67108864")
+        pid = self.guest.run("pidof steps.static-O3")[1].strip()
+        # By NVIDIA's name for it, too.
+        self.assertEqual(smi("nvidia-smi", "--query-gpu=uuid,memory.used", "--format=csv,noheader"), f"{uuid}, 64 MiB")
+        self.assertEqual(smi("vgpu-smi", "--query-compute-apps=pid,process_name,used_memory", "--format=csv,noheader"),
+                         f"{pid}, /programs/steps.static-O3, 64 MiB")
+        self.assertEqual(self.host.counted("vgpu_memory_used_bytes", self.guest), 64 << 20)
+        self.assertEqual(self.host.counted("vgpu_sessions", self.guest), 1)  # asking is none
+        holder.kill()
+
     def test_a_stranger_may_not(self):
         status, output = self.guest.run("/programs/vector_add.static-O3", user="stranger")
         self.assertNotEqual(status, 0)
@@ -154,6 +174,9 @@ class TwoGuests(VmTest):
         self.assertGreater(own, 1000, "the search finds nothing where the secret is")
         searcher = self.steps(self.second)
         self.assertEqual(self.ask(searcher, f"search {secret}"), "ok 0")
+        for guest in (self.first, self.second):
+            status, output = guest.run("vgpu-smi --query-compute-apps=pid --format=csv,noheader", user="tenant")
+            self.assertEqual(output.strip(), guest.run("pidof steps.static-O3")[1].strip())
         self.assertEqual(self.bar(self.second, "scan", secret).strip(), "ok 0")
 
     def test_garbage_hurts_its_own_sessions_only(self):

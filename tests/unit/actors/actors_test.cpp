@@ -1,3 +1,4 @@
+#include "protocol/status.hpp"
 #include "world.hpp"
 
 using namespace vgpu;
@@ -318,6 +319,40 @@ TEST_CASE("A VM has as many sessions at once as it may; one that has ended makes
   world.run();
   CHECK(world.processes[0]->handlers.exited != nullptr);
   world.open(7);
+}
+
+TEST_CASE("Who asks for a status gets one, and no session") {
+  World world;
+  world.context->books = world.store;
+  const auto session = world.open(111, "B");
+  const auto socket = world.connect();
+  world.greet(*socket, 111, "B", VGPU_FEATURE_STATUS);
+  CHECK(world.processes.size() == 1);
+  REQUIRE(socket->welcomes.size() == 1);
+  CHECK(socket->welcomes[0].result == 0);
+  CHECK(socket->welcomes[0].session == 0);
+  REQUIRE(socket->shared != nullptr);
+  CHECK(control_of(*socket->shared).features == VGPU_FEATURE_STATUS);
+  protocol::Status status;
+  REQUIRE(::pread(socket->shared->region_fd(), &status, sizeof status, VGPU_STAGING_OFFSET) == sizeof status);
+  CHECK(status.magic == VGPU_MAGIC);
+  CHECK(status.version == protocol::kStatusVersion);
+  CHECK(status.vm == 111);
+  CHECK(status.gpu_count == 0);  // NVML knows none here
+  CHECK(socket->closed);         // the host has done with it
+  CHECK(world.value("vgpu_sessions") == 1);
+  CHECK(world.value("vgpu_connections_refused_total") == 0);
+}
+
+TEST_CASE("A status is refused to those whom a session is refused to") {
+  World world;
+  world.configure("[unregistered]\nallow=false\n");
+  const auto socket = world.connect();
+  world.greet(*socket, 111, "B", VGPU_FEATURE_STATUS);
+  REQUIRE(socket->welcomes.size() == 1);
+  CHECK(socket->welcomes[0].result != 0);
+  CHECK(socket->shared == nullptr);
+  CHECK(socket->closed);
 }
 
 TEST_CASE("Stopping ends every connection, and says so after the last executor is gone") {

@@ -38,7 +38,7 @@ TEST_CASE("No file at all gives two pools and the defaults") {
   CHECK(config.pools[1].name == "B");
   CHECK(config.pools[0].policy == PoolConfig::Policy::fair);
   CHECK(config.tenant(7) == Tenant{7, 100, Priority::medium});
-  CHECK(config.pools[0].gpu.kind == GpuChoice::Kind::automatic);
+  CHECK(config.pools[0].gpus[0].kind == GpuChoice::Kind::automatic);
   CHECK(config.unregistered_pool == "A");
   CHECK(config.allow_unregistered);
   CHECK(config.region_bytes == std::uint64_t{16} << 30);
@@ -103,11 +103,11 @@ launch_timeout_seconds = 5
   CHECK(config.log_level == vgpu::log::Level::debug);
   CHECK(config.log_file == "/tmp/log");
   REQUIRE(config.pools.size() == 2);
-  CHECK(config.pools[0].gpu == GpuChoice{GpuChoice::Kind::index, 1, {}});
+  CHECK(config.pools[0].gpus[0] == GpuChoice{GpuChoice::Kind::index, 1, {}});
   CHECK(config.pools[0].policy == PoolConfig::Policy::fair);
   CHECK(config.pools[0].fair == FairShareTerms{2000us, 500us, 0.1});
   CHECK(config.pools[1].policy == PoolConfig::Policy::concurrent);
-  CHECK(config.pools[1].gpu.kind == GpuChoice::Kind::software);
+  CHECK(config.pools[1].gpus[0].kind == GpuChoice::Kind::software);
   REQUIRE(config.vm(111) != nullptr);
   CHECK(config.vm(111)->pool == "inference");
   CHECK(config.vm(111)->uuid == "8f6d6d1e-0c2b-4a57-9d3e-6f1f0f9a2b11");
@@ -137,6 +137,7 @@ modules = 12
 graphs = 13
 arena = "4GiB"
 calls_per_second = 1000
+in_flight = 64
 [[vm]]
 id = 2
 pool = "A"
@@ -153,6 +154,7 @@ memory = "1GiB"
   CHECK(limits[Limit::graphs] == 13);
   CHECK(limits.sessions == 3);
   CHECK(limits.calls_per_second == 1000);
+  CHECK(limits.in_flight == 64);
   CHECK(config.limits_of(2).most == Limits{}.most);
   CHECK(config.limits_of(2).sessions == 1024);
   CHECK(config.limits_of(2).calls_per_second == 0);
@@ -163,10 +165,15 @@ memory = "1GiB"
 
 TEST_CASE("The software GPU hears what was configured, and nothing else") {
   const Config config = good("gpu = \"software:2\"\n[software_gpu]\nmemory = \"64MiB\"\n");
-  CHECK(gpu_text(config.pools[0].gpu) == "software:2");
-  CHECK(software_gpu_environment(config.pools[0].gpu, config.software_gpu) ==
+  CHECK(gpu_text(config.pools[0].gpus[0]) == "software:2");
+  CHECK(software_gpu_environment(config.pools[0].gpus[0], config.software_gpu) ==
         std::vector<std::string>{"VGPU_SOFTGPU_DEVICES=2", "VGPU_SOFTGPU_MEMORY=67108864"});
   CHECK(software_gpu_environment(*parse_gpu("software"), {}).empty());
+  const Config several = good("gpu = [\"software\", \"software:2\", 1]\n");
+  REQUIRE(several.pools[0].gpus.size() == 3);
+  CHECK(software_gpu_environment(several.pools[0].gpus[1], {}) ==
+        std::vector<std::string>{"VGPU_SOFTGPU_DEVICES=2", "VGPU_SOFTGPU_FIRST=1"});
+  CHECK(several.pools[0].gpus[2] == GpuChoice{GpuChoice::Kind::index, 1, {}});
 }
 
 TEST_CASE("The command line wins over the file") {
@@ -180,9 +187,9 @@ TEST_CASE("The command line wins over the file") {
   CHECK(config.socket == "/tmp/other");
   CHECK(!config.metrics);
   CHECK(config.log_level == vgpu::log::Level::error);
-  CHECK(config.pools[0].gpu.kind == GpuChoice::Kind::software);
+  CHECK(config.pools[0].gpus[0].kind == GpuChoice::Kind::software);
   overrides.gpu = "software:3";
-  CHECK(good("", overrides).pools[1].gpu == GpuChoice{GpuChoice::Kind::software, 0, {}, 3});
+  CHECK(good("", overrides).pools[1].gpus[0] == GpuChoice{GpuChoice::Kind::software, 0, {}, 3});
   overrides.gpu = "fast";
   CHECK_THAT(mistake("", overrides), Catch::StartsWith("--gpu fast: "));
   overrides = {};
@@ -201,7 +208,11 @@ TEST_CASE("Each mistake is named with its file and line") {
       {"[daemon]\nsocket = \n", "test.toml:2: ", "not TOML"},
       {"gpu = \"fast\"\n", "test.toml:1: ", "fast"},
       {"\ngpu = -1\n", "test.toml:2: ", "-1"},
-      {"gpu = [1]\n", "test.toml:1: ", "found an array"},
+      {"gpu = [1.5]\n", "test.toml:1: ", "or a list of such"},
+      {"gpu = []\n", "test.toml:1: ", "names no GPU"},
+      {"gpu = [\"auto\", 1]\n", "test.toml:1: ", "can't be one of several"},
+      {"gpu = [1, \"1\"]\n", "test.toml:1: ", "named twice"},
+      {"gpu = [\"software:9\", \"software:8\"]\n", "test.toml:1: ", "16 software GPUs at most"},
       {"gpu = \"software:0\"\n", "test.toml:1: ", "names no GPU"},
       {"[[pool]]\nname = \"A\"\ngpu = \"software:17\"\n", "test.toml:3: ", "N from 1 to 16"},
       {"gpu = \"software:\"\n", "test.toml:1: ", "names no GPU"},
@@ -247,6 +258,7 @@ TEST_CASE("Each mistake is named with its file and line") {
       {"[[vm]]\nid = 1\npool = \"A\"\nmemory = \"1KiB\"\n", "test.toml:4: ", "from 1MiB"},
       {"[[vm]]\nid = 1\npool = \"A\"\nsessions = 1025\n", "test.toml:4: ", "from 1 to 1024"},
       {"[unregistered]\nstreams = 0\n", "test.toml:2: ", "from 1 to"},
+      {"[unregistered]\nin_flight = 2000\n", "test.toml:2: ", "from 1 to 1024"},
       {"[unregistered]\ncalls_per_second = \"fast\"\n", "test.toml:2: ", "found a string"},
       {"[executor]\ncontext_memory = \"some\"\n", "test.toml:2: ", "528MiB"},
       {"[unregistered]\nallow = \"yes\"\n", "test.toml:2: ", "expected true or false"},

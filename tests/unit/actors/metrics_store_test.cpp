@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <limits>
 #include <sstream>
 #include <thread>
 
@@ -206,4 +208,21 @@ TEST_CASE("Freely chosen VM ids do not make series without end") {
   store.opened(session.record);
   CHECK(value(store, "vgpu_calls_processed_total{vm=\"other\",pool=\"A\"}") == 5);
   CHECK(value(store, "vgpu_calls_processed_total{vm=\"4999\",pool=\"A\"}") == -1);
+}
+
+TEST_CASE("What a session held between samples counts when it ends") {
+  MetricsStore store;
+  Session session(1, 7, "A");
+  store.opened(session.record);
+  const auto now = static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  session.stats->memory_byte_seconds = 500;
+  session.stats->memory_changed = now;
+  const double sum = store.closed(session.record).memory_byte_seconds;
+  CHECK(sum == 500);
+  CHECK(value(store, "vgpu_memory_byte_seconds_total{vm=\"7\",pool=\"A\"}") == 500);
+  Session broken(2, 7, "A");
+  store.opened(broken.record);
+  broken.stats->memory_byte_seconds = std::numeric_limits<double>::infinity();
+  broken.stats->memory_changed = now;
+  CHECK(store.closed(broken.record).memory_byte_seconds == 0);
 }

@@ -45,11 +45,13 @@ TEST_CASE("Sessions of a VM share an account, those of others do not") {
   Limits limits;
   limits[Limit::memory] = 1000;
   limits.calls_per_second = 7;
+  limits.in_flight = 9;
   const auto first = open(accounts, 1, limits), second = open(accounts, 1, limits), other = open(accounts, 2, {});
   CHECK(first->slot() != second->slot());
   const Mapping one(*first), same(*second), another(*other);
   CHECK(one->limits[0] == 1000);
   CHECK(one->calls_per_second == 7);
+  CHECK(one->in_flight == 9);
   CHECK(one->slots_used == 2);
   one->slots[first->slot()].held[0] = 5;
   CHECK(same->slots[first->slot()].held[0] == 5);

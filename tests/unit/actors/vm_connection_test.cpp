@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include "protocol/status.hpp"
 #include "world.hpp"
 
 using namespace vgpu;
@@ -49,6 +50,7 @@ class FakeVm final : public VmLink {
   vgpu_mailbox& mailbox(std::uint32_t channel) {
     return reinterpret_cast<vgpu_mailbox*>(bytes_ + VGPU_MAILBOXES_OFFSET)[channel];
   }
+  const std::byte* channel(std::uint32_t number) const { return bytes_ + VGPU_CHANNEL_OFFSET(number); }
   std::uint32_t request(std::uint32_t channel, vgpu_request_type type) {
     mailbox(channel).type = type;
     mailbox(channel).version = VGPU_VERSION;
@@ -115,6 +117,31 @@ TEST_CASE("A VM's channel becomes a session, whose doorbells reach the scheduler
   world.run();
   CHECK(process.count(ExecutorCommand::Type::run) == runs + 1);
   CHECK(vm->rearmed[1] == armed + 1);
+}
+
+TEST_CASE("A VM's process that asks for a status gets it in its channel, which is free again at its close") {
+  World world;
+  const auto vm = ready_vm(world);
+  open(world, *vm, 0);
+  vm->mailbox(1).features = VGPU_FEATURE_STATUS;
+  const std::uint32_t number = vm->request(1, VGPU_REQUEST_OPEN);
+  world.run();
+  CHECK(vm->mailbox(1).answered == number);
+  CHECK(vm->mailbox(1).result == 0);
+  CHECK(vm->mailbox(1).session == 0);
+  protocol::Status status;
+  std::memcpy(&status, vm->channel(1) + VGPU_STAGING_OFFSET, sizeof status);
+  CHECK(status.magic == VGPU_MAGIC);
+  CHECK(status.vm == 111);
+  CHECK(world.processes.size() == 1);
+  CHECK(world.value("vgpu_sessions") == 1);
+  const std::uint32_t close = vm->request(1, VGPU_REQUEST_CLOSE);
+  world.run();
+  CHECK(vm->mailbox(1).answered == close);
+  std::memcpy(&status, vm->channel(1) + VGPU_STAGING_OFFSET, sizeof status);
+  CHECK(status.magic == 0);  // the next process finds nothing of it
+  vm->mailbox(1).features = 0;
+  open(world, *vm, 1);
 }
 
 TEST_CASE("A close is answered when the executor is gone, not before") {

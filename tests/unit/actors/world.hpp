@@ -105,8 +105,8 @@ struct World {
     context->most_connections = most_connections;
     context->metrics = actors->spawn(metrics, store, std::shared_ptr<Accounting>());
     for (const PoolConfig& pool : context->config()->pools)
-      context->pools[pool.name].scheduler =
-          actors->spawn(pool_scheduler, pool.name, boxed(fair ? make_fair_share({}) : make_concurrent()));
+      context->pools[pool.name].members.push_back(
+          {{}, actors->spawn(pool_scheduler, pool.name, boxed(fair ? make_fair_share({}) : make_concurrent()))});
     context->start_executor = [this](const ExecutorSpec& spec, ExecutorProcess::Handlers handlers,
                                      std::string& error) -> ExecutorProcessPtr {
       if (!start_error.empty()) {
@@ -127,7 +127,7 @@ struct World {
     run();
     advance(60s);
     caf::anon_send(context->metrics, stop_atom_v);
-    for (auto& [name, pool] : context->pools) caf::anon_send(pool.scheduler, stop_atom_v);
+    tell_pools(stop_atom_v);
     run();
     CHECK(actors->registry().running() == 0);
     context->pools.clear();
@@ -141,7 +141,12 @@ struct World {
   /// Puts a configuration in place, as a reload does, and tells the pools.
   void configure(const std::string& text) {
     context->set_config(std::get<Config>(read_config("[executor]\nregion_size=\"66MiB\"\n" + text, "test")));
-    for (auto& [name, pool] : context->pools) caf::anon_send(pool.scheduler, changed_atom_v, context->config());
+    tell_pools(changed_atom_v, context->config());
+  }
+  template <typename... Message>
+  void tell_pools(const Message&... message) {
+    context->for_each_member(
+        [&](const std::string&, const Pool::Member& member) { caf::anon_send(member.scheduler, message...); });
   }
 
   caf::scheduler::test_coordinator& scheduler() {
@@ -162,10 +167,11 @@ struct World {
     run();
     return socket;
   }
-  void greet(FakeSocket& socket, std::uint32_t vm = protocol::kNoVm, const std::string& pool = "") {
+  void greet(FakeSocket& socket, std::uint32_t vm = protocol::kNoVm, const std::string& pool = "",
+             std::uint64_t features = VGPU_FEATURE_ARENA) {
     protocol::Hello hello;
     hello.vm = vm;
-    hello.features = VGPU_FEATURE_ARENA;
+    hello.features = features;
     pool.copy(hello.pool.data(), hello.pool.size() - 1);
     Bytes bytes(sizeof hello);
     std::memcpy(bytes.data(), &hello, sizeof hello);

@@ -50,6 +50,7 @@ TEST_CASE("account: what is reserved counts against all sessions of the VM, and 
   first.release(Limit::memory, 60);
   CHECK(second.left(Limit::memory) == 60);
   CHECK(first_stats.memory_used_bytes == 0);
+  CHECK(first_stats.memory_byte_seconds > 0);
   // Refused whole, without anything that another session could see meanwhile.
   for (const u64 amount : {u64{101}, u64{1} << 50, ~u64{0}}) CHECK_FALSE(first.reserve(Limit::memory, amount));
   CHECK(shared.held(0) == 0);

@@ -396,10 +396,11 @@ TEST_CASE("a lease is given up while a function of the guest runs, which may tak
   shared(guest.control->host_functions_done).store(asked);
 }
 
-TEST_CASE("beside neighbours no more is submitted than a bound on unfinished work allows") {
-  FakeCuda cuda;
-  Guest guest(cuda, {}, false);
-  guest.backlog_microseconds = 1000;
+namespace {
+
+/// Publishes 500 short operations behind a stream's unfinished work; returns how many of them were submitted before
+/// that ends, after which all must be.
+unsigned submitted_behind_unfinished_work(FakeCuda& cuda, Guest& guest) {
   guest.send(ExecutorCommand::Type::run);
   guest.make_context();
   const u64 device = guest.allocate(4096);
@@ -410,10 +411,33 @@ TEST_CASE("beside neighbours no more is submitted than a bound on unfinished wor
   for (unsigned i = 0; i < kMany; ++i) guest.publish<call::cuMemsetD8Async>({Pointer{device}, 64, stream, 1, 0});
   while (guest.stats->calls_processed.load() == 0) std::this_thread::sleep_for(1ms);
   std::this_thread::sleep_for(50ms);
-  CHECK(cuda.calls("cuMemsetD8Async") - before < kMany);
+  const unsigned submitted = cuda.calls("cuMemsetD8Async") - before;
   cuda.release(native);
   CHECK(guest.call<call::cuMemGetInfo>({0}) == CUDA_SUCCESS);
   CHECK(cuda.calls("cuMemsetD8Async") - before == kMany);
+  return submitted;
+}
+
+}  // namespace
+
+TEST_CASE("beside neighbours no more is submitted than a bound on unfinished work allows") {
+  FakeCuda cuda;
+  Guest guest(cuda, {}, false);
+  guest.backlog_microseconds = 1000;
+  CHECK(submitted_behind_unfinished_work(cuda, guest) < 500);
+}
+
+TEST_CASE("a session has no more work under way than its VM may, also where it is alone") {
+  FakeCuda cuda;
+  const auto account = std::make_unique<VmAccount>();
+  account->in_flight = 8;
+  account->slots_used = 1;
+  executor::SessionConfig config;
+  config.account = {account.get(), 0};
+  Guest guest(cuda, config, false);
+  const unsigned submitted = submitted_behind_unfinished_work(cuda, guest);
+  CHECK(submitted >= 1);
+  CHECK(submitted <= 32);  // 8, and one each 10 ms where this machine was so slow that patience ran out
 }
 
 TEST_CASE("a lease ends by itself when its time is over") {

@@ -23,6 +23,7 @@ constexpr u64 kGranule = VGPU_ARENA_GRANULE;
 
 struct FakeDevice {
   int open_error = 0;
+  int busy_opens = 0;  ///< that fail before others are tried
   int connect_error = 0;
   vgpu_connect answer{};
   vgpu_connect asked{};
@@ -69,7 +70,10 @@ int fake_ioctl(int, unsigned long request, void* argument) {
 }
 
 const DeviceSystem kFake{
-    [](const char*) { return device->open_error ? fail(device->open_error) : ::dup(device->written[1]); },
+    [](const char*) {
+      if (device->busy_opens > 0 && device->busy_opens-- > 0) return fail(EBUSY);
+      return device->open_error ? fail(device->open_error) : ::dup(device->written[1]);
+    },
     fake_ioctl,
     [](void* at, u64 bytes, int flags, int, u64 offset) -> void* {
       if (device->refuse_mapping) return MAP_FAILED;
@@ -137,6 +141,16 @@ TEST_CASE("device: a session that does not come about says why") {
   CHECK(f.fake.asked.abi == VGPU_DRIVER_ABI);
   CHECK(f.fake.asked.version == VGPU_VERSION);
   CHECK(f.fake.asked.features == (VGPU_FEATURE_ARENA | VGPU_FEATURE_HOST_FUNCTIONS));
+}
+
+TEST_CASE("device: a status is asked for by its feature, and waits for a channel for a moment") {
+  Fixture f;
+  f.fake.busy_opens = 3;
+  const Opened opened = open_device_carrier("/dev/vgpu0", kFake, Purpose::status);
+  CHECK(opened.carrier != nullptr);
+  CHECK(f.fake.asked.features == VGPU_FEATURE_STATUS);
+  f.fake.busy_opens = 1;
+  CHECK(f.open().carrier == nullptr);  // a session does not
 }
 
 TEST_CASE("device: the doorbell is a store where its page can be mapped, else a write") {

@@ -252,3 +252,57 @@ TEST_CASE("the best block size is the largest with the most resident threads") {
   CHECK(block == 64);  // 8 blocks of 64 threads are 512; 5 of 100 are 500, 5 of 96 are 480
   CHECK(grid == 8 * 4);
 }
+
+TEST_CASE("an attribute that has the value already is not set again, and what is known is not asked again") {
+  Session session;
+  const CUfunction function = session.function({});
+  constexpr auto kShared = CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+  int told = 4096;
+  session.executor.on<call::cuFuncGetAttribute>([&](const Record&) {
+    return reply_with(call::cuFuncGetAttribute::Reply{told, 0});
+  });
+  session.executor.on<call::cuOccupancyMaxActiveBlocksPerMultiprocessor>([&](const Record&) {
+    return reply_with(call::cuOccupancyMaxActiveBlocksPerMultiprocessor::Reply{told / 1024, 0});
+  });
+  const auto sets = [&] { return session.executor.records_of<call::cuFuncSetAttribute>().size(); };
+  const auto gets = [&] { return session.executor.records_of<call::cuFuncGetAttribute>().size(); };
+  const auto occupancies = [&] {
+    return session.executor.records_of<call::cuOccupancyMaxActiveBlocksPerMultiprocessor>().size();
+  };
+  const auto blocks = [&](int size) {
+    int count = 0;
+    CHECK(cuOccupancyMaxActiveBlocksPerMultiprocessor(&count, function, size, 0) == CUDA_SUCCESS);
+    return count;
+  };
+  int value = 0;
+  for (int i = 0; i < 3; ++i) {
+    CHECK(cuFuncSetAttribute(function, kShared, 4096) == CUDA_SUCCESS);
+    CHECK(cuFuncGetAttribute(&value, kShared, function) == CUDA_SUCCESS);
+    CHECK(value == 4096);
+    CHECK(blocks(128) == 4);
+    CHECK(blocks(256) == 4);
+  }
+  CHECK(sets() == 1);
+  CHECK(gets() == 1);
+  CHECK(occupancies() == 2);
+  // Another value changes what is known, and so does going back.
+  told = 8192;
+  CHECK(cuFuncSetAttribute(function, kShared, 8192) == CUDA_SUCCESS);
+  CHECK(cuFuncGetAttribute(&value, kShared, function) == CUDA_SUCCESS);
+  CHECK(value == 8192);
+  CHECK(blocks(128) == 8);
+  CHECK(cuFuncSetAttribute(function, kShared, 4096) == CUDA_SUCCESS);
+  CHECK(sets() == 3);
+  // Two attributes do not make each other forgotten.
+  constexpr auto kCarveout = CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
+  for (int i = 0; i < 3; ++i) {
+    CHECK(cuFuncSetAttribute(function, kCarveout, 50) == CUDA_SUCCESS);
+    CHECK(cuFuncSetAttribute(function, kShared, 4096) == CUDA_SUCCESS);
+  }
+  CHECK(sets() == 4);
+  // One that was refused is asked again.
+  session.executor.on<call::cuFuncSetAttribute>([](const Record&) { return Answer{CUDA_ERROR_INVALID_VALUE, {}}; });
+  CHECK(cuFuncSetAttribute(function, kShared, 1 << 30) == CUDA_ERROR_INVALID_VALUE);
+  CHECK(cuFuncSetAttribute(function, kShared, 4096) == CUDA_ERROR_INVALID_VALUE);
+  CHECK(sets() == 6);
+}
