@@ -9,7 +9,7 @@ packages=(
   cmake ninja-build g++ pkg-config python3
   libcaf-dev libasio-dev prometheus-cpp-dev catch2 libzstd-dev liblz4-dev
   libtomlplusplus-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
-  libseccomp-dev
+  libseccomp-dev libsystemd-dev libncurses-dev python3-pyte
 )
 # Free space, in MiB, that a build of one preset with its CUDA programs takes.
 needed_mib=3000

@@ -73,7 +73,8 @@ class Reader {
   void read_daemon(const toml::table* table) {
     static const toml::table kNone;
     TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[daemon]",
-                       {"socket", "socket_mode", "metrics", "log_level", "log_file", "state"});
+                       {"socket", "socket_mode", "admin_socket", "admin_socket_mode", "admin_group", "metrics",
+                        "log_level", "log_format", "log_file", "state"});
     config_.socket_mode = ::getuid() == 0 ? 0660 : 0600;
     if (const auto socket = reader.text("socket")) {
       config_.socket = *socket;
@@ -88,7 +89,8 @@ class Reader {
         mistakes_.add_plain("--socket: expected a path of 1 to 107 bytes, found " +
                             std::to_string(config_.socket.native().size()));
     }
-    read_mode(reader, config_.socket_mode);
+    read_mode(reader, "socket_mode", config_.socket_mode);
+    read_admin(reader);
 
     if (const auto metrics = reader.text("metrics"))
       if (!set_metrics(*metrics)) reader.mistake("metrics", "\"" + *metrics + "\" is no endpoint; " + kMetricsHelp);
@@ -100,6 +102,7 @@ class Reader {
     if (overrides_.log_level && !set_level(*overrides_.log_level))
       mistakes_.add_plain("--log-level " + *overrides_.log_level + ": " + kLevelHelp);
 
+    if (const auto format = reader.text("log_format")) read_log_format(reader, *format);
     if (const auto file = reader.text("log_file")) {
       config_.log_file = *file;
       if (config_.log_file.is_relative())
@@ -124,7 +127,7 @@ class Reader {
     if (const auto socket = read_socket(reader, "socket")) config_.qemu_socket = *socket;
     if (config_.qemu_socket == config_.socket)
       reader.mistake("socket", "is the socket of [daemon] already; QEMU's needs a path of its own");
-    read_mode(reader, config_.qemu_socket_mode);
+    read_mode(reader, "socket_mode", config_.qemu_socket_mode);
     if (const auto user = reader.text("user")) {
       config_.qemu_user = user_id(*user);
       if (!config_.qemu_user)
@@ -138,8 +141,32 @@ class Reader {
     }
   }
 
-  void read_mode(TableReader& reader, mode_t& to) {
-    const toml::node* node = reader.find("socket_mode");
+  void read_admin(TableReader& reader) {
+    config_.admin_socket = config_.socket.parent_path() / (config_.socket.stem().string() + "-admin.sock");
+    if (const auto socket = read_socket(reader, "admin_socket")) config_.admin_socket = *socket;
+    if (config_.admin_socket == config_.socket)
+      reader.mistake("admin_socket", "is the guests' socket already; it needs a path of its own");
+    read_mode(reader, "admin_socket_mode", config_.admin_socket_mode);
+    const auto group = reader.text("admin_group");
+    if (group) config_.admin_group = *group;
+    config_.admin_gid = group_id(config_.admin_group);
+    if (group && !config_.admin_gid)
+      reader.mistake("admin_group", "there is no group \"" + *group + "\" on this machine; make it with groupadd");
+  }
+
+  void read_log_format(TableReader& reader, const std::string& text) {
+    if (text == "text")
+      config_.log_format = LogFormat::text;
+    else if (text == "json")
+      config_.log_format = LogFormat::json;
+    else if (text == "journald")
+      config_.log_format = LogFormat::journald;
+    else
+      reader.mistake("log_format", "expected \"text\", \"json\" or \"journald\", found \"" + text + "\"");
+  }
+
+  void read_mode(TableReader& reader, std::string_view key, mode_t& to) {
+    const toml::node* node = reader.find(key);
     if (node == nullptr) return;
     std::int64_t mode = -1;
     if (const auto* number = node->as_integer()) mode = number->get();
@@ -149,8 +176,7 @@ class Reader {
       if (end != nullptr && *end == '\0' && !text->get().empty()) mode = value;
     }
     if (mode < 0 || mode > 0777 || (mode & 0600) != 0600) {
-      reader.mistake("socket_mode",
-                     "expected permissions that let the owner read and write, such as \"0660\" or 0o660");
+      reader.mistake(key, "expected permissions that let the owner read and write, such as \"0660\" or 0o660");
       return;
     }
     to = static_cast<mode_t>(mode);
@@ -249,7 +275,9 @@ std::variant<Config, Mistakes> read_config_file(const std::filesystem::path& fil
                       ": cannot be read: " + (stream.is_open() ? "not a regular file" : std::strerror(errno)) +
                       "; name a TOML file that this user can read"};
   }
-  return read_config(text.str(), file.string(), overrides);
+  auto read = read_config(text.str(), file.string(), overrides);
+  if (auto* config = std::get_if<Config>(&read)) config->file = file;
+  return read;
 }
 
 }  // namespace vgpu::daemon

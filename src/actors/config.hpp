@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -72,7 +73,8 @@ struct PoolConfig {
   std::vector<GpuChoice> gpus{GpuChoice{}};  ///< a session is placed on one of them; never empty
   enum class Policy { fair, concurrent };
   Policy policy = Policy::fair;
-  FairShareTerms fair;  ///< of that policy
+  FairShareTerms fair;   ///< of that policy
+  bool drained = false;  ///< by an operator: it gets no new sessions
 };
 /// "low", "medium" or "high"; nothing for any other text.
 std::optional<Priority> parse_priority(std::string_view text);
@@ -88,18 +90,33 @@ struct VmConfig {
   std::uint64_t ivshmem_memory = std::uint64_t{4} << 30;  ///< bytes, a power of two
   std::uint32_t ivshmem_channels = VGPU_DEFAULT_CHANNELS;
   Limits limits;
+  std::map<std::string, std::string> settings;  ///< what of this an operator has set; see settings.hpp
+};
+
+/// How the log is written.
+enum class LogFormat : std::uint8_t {
+  automatic,  ///< the journal where stderr is the journal's, else text
+  text,
+  json,
+  journald,
 };
 
 /// The whole configuration, checked: names are unique, each pool that is named exists, each size is in bounds.
 struct Config {
+  std::filesystem::path file;  ///< where it was read; empty: nowhere
   std::filesystem::path socket;
   mode_t socket_mode = 0600;
-  std::filesystem::path qemu_socket;  ///< for QEMU's vgpu-stub devices
-  mode_t qemu_socket_mode = 0600;     ///< of this socket and of the ivshmem servers'
-  std::optional<gid_t> qemu_group;    ///< whose these sockets are; nothing: vgpud's own
-  std::optional<uid_t> qemu_user;     ///< beside root and the daemon's own user, whose word on VM ids is taken
+  std::filesystem::path qemu_socket;   ///< for QEMU's vgpu-stub devices
+  mode_t qemu_socket_mode = 0600;      ///< of this socket and of the ivshmem servers'
+  std::optional<gid_t> qemu_group;     ///< whose these sockets are; nothing: vgpud's own
+  std::optional<uid_t> qemu_user;      ///< beside root and the daemon's own user, whose word on VM ids is taken
+  std::filesystem::path admin_socket;  ///< for vgpuctl
+  mode_t admin_socket_mode = 0660;
+  std::string admin_group = "vgpu-admin";  ///< whose members may do everything there
+  std::optional<gid_t> admin_gid;          ///< of that group; nothing: this machine does not have it
   std::optional<Endpoint> metrics = Endpoint{"127.0.0.1", 9745};  ///< nothing: switched off
   log::Level log_level = log::Level::info;
+  LogFormat log_format = LogFormat::automatic;
   std::filesystem::path log_file;  ///< empty: stderr
   /// What outlives the daemon lies there: accounts; empty: nothing does.
   std::filesystem::path state;

@@ -38,6 +38,10 @@ std::vector<std::string> needs_restart(const Config& running, const Config& want
   };
   differs(running.socket == wanted.socket, "socket in [daemon]");
   differs(running.socket_mode == wanted.socket_mode, "socket_mode in [daemon]");
+  differs(running.admin_socket == wanted.admin_socket, "admin_socket in [daemon]");
+  differs(running.admin_socket_mode == wanted.admin_socket_mode, "admin_socket_mode in [daemon]");
+  differs(running.admin_gid == wanted.admin_gid, "admin_group in [daemon]");
+  differs(running.log_format == wanted.log_format, "log_format in [daemon]");
   differs(same_endpoint(running.metrics, wanted.metrics), "metrics in [daemon]");
   differs(running.log_file == wanted.log_file, "log_file in [daemon]");
   differs(running.state == wanted.state, "state in [daemon]");

@@ -28,8 +28,7 @@ void read_bytes(TableReader& reader, Limit limit, Limits& limits) {
 
 }  // namespace
 
-Limits read_limits(TableReader& reader) {
-  Limits limits;
+void read_limits(TableReader& reader, Limits& limits) {
   read_bytes(reader, Limit::memory, limits);
   read_bytes(reader, Limit::arena, limits);
   for (const Limit limit : {Limit::streams, Limit::events, Limit::modules, Limit::graphs})
@@ -40,7 +39,6 @@ Limits read_limits(TableReader& reader) {
     limits.sessions = *sessions;
   if (const auto in_flight = reader.number("in_flight", 1, kMostInFlight)) limits.in_flight = *in_flight;
   if (const auto rate = reader.number("calls_per_second", 1, kMostRate)) limits.calls_per_second = *rate;
-  return limits;
 }
 
 }  // namespace vgpu::daemon

@@ -8,7 +8,7 @@
 
 namespace vgpu::daemon {
 
-/// Reads them; what is not given is not limited.
-Limits read_limits(TableReader& reader);
+/// Reads them; what is not given stays as it is.
+void read_limits(TableReader& reader, Limits& limits);
 
 }  // namespace vgpu::daemon

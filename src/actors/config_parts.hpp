@@ -17,6 +17,8 @@ void read_pools(MistakeList& mistakes, const toml::table& root, const std::vecto
                 const std::optional<GpuChoice>& forced, Config& config);
 /// [[vm]] and [unregistered]. The pools are read already.
 void read_vms(MistakeList& mistakes, const toml::table& root, Config& config);
+/// What an operator set of one VM: those keys of [[vm]] that may change while it runs.
+void read_vm_settings(MistakeList& mistakes, const toml::table& table, VmConfig& vm);
 /// The keys sandbox, sandbox_ids and host_memory of [executor].
 SandboxConfig read_sandbox(TableReader& reader);
 /// [quarantine].

@@ -16,8 +16,9 @@ class MistakeList {
  public:
   explicit MistakeList(std::string file) : file_(std::move(file)) {}
   void add(const toml::node& where, const std::string& text) { add(where.source().begin.line, text); }
+  /// `line` 0: it has none.
   void add(toml::source_index line, const std::string& text) {
-    all_.push_back(file_ + ":" + std::to_string(line) + ": " + text);
+    all_.push_back(file_ + (line == 0 ? "" : ":" + std::to_string(line)) + ": " + text);
   }
   /// For a mistake that has no line: one on the command line, say.
   void add_plain(const std::string& text) { all_.push_back(text); }

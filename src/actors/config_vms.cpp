@@ -102,7 +102,7 @@ void read_vm(MistakeList& mistakes, const toml::table& table, Config& config) {
   if (const auto pool = existing_pool(reader, config, reader.required_text("pool"))) vm.pool = *pool;
   read_tenant(reader, vm.tenant);
   vm.tenant.vm = vm.id;
-  vm.limits = read_limits(reader);
+  read_limits(reader, vm.limits);
   read_ivshmem(reader, config, vm);
   config.vms.push_back(std::move(vm));
 }
@@ -118,6 +118,12 @@ QuarantineTerms read_quarantine(MistakeList& mistakes, const toml::table& table)
   return terms;
 }
 
+void read_vm_settings(MistakeList& mistakes, const toml::table& table, VmConfig& vm) {
+  TableReader reader(mistakes, table, "what may be set", {"weight", "priority", "max_kernel_seconds", VGPU_LIMIT_KEYS});
+  read_tenant(reader, vm.tenant);
+  read_limits(reader, vm.limits);
+}
+
 void read_vms(MistakeList& mistakes, const toml::table& root, Config& config) {
   for (const toml::table* table : tables_of(mistakes, root, "vm")) read_vm(mistakes, *table, config);
 
@@ -129,7 +135,7 @@ void read_vms(MistakeList& mistakes, const toml::table& root, Config& config) {
   if (!config.pools.empty()) config.unregistered_pool = config.pools.front().name;
   if (const auto pool = existing_pool(reader, config, reader.text("pool"))) config.unregistered_pool = *pool;
   read_tenant(reader, config.unregistered);
-  config.unregistered_limits = read_limits(reader);
+  read_limits(reader, config.unregistered_limits);
 }
 
 }  // namespace vgpu::daemon

@@ -138,9 +138,16 @@ void open_session(Self self, const protocol::Hello& hello) {
   if (context.quarantine->holds(state.identity.vm)) return end_session(self, ending_of(ErrorCode::quarantined));
   const bool keeps_pool = state.identity.registered;
   std::string unhealthy;
-  const auto usable = [&](const std::string& pool) { return context.healthy_places(pool, unhealthy); };
+  bool drained = false;
+  const auto usable = [&](const std::string& pool) {
+    const PoolConfig* const terms = config->pool(pool);
+    drained = terms != nullptr && terms->drained;
+    return drained ? std::vector<bool>{} : context.healthy_places(pool, unhealthy);
+  };
   state.where = context.placement.enter(config->tenant(state.identity.vm), state.identity.pool, keeps_pool, usable);
-  if (!state.where) return end_session(self, ending_of(ErrorCode::gpu_unhealthy, unhealthy));
+  if (!state.where)
+    return end_session(self,
+                       drained ? ending_of(ErrorCode::pool_drained) : ending_of(ErrorCode::gpu_unhealthy, unhealthy));
   state.identity.pool = state.where->pool;
   const Pool::Member& member = context.pools.at(state.where->pool).members.at(state.where->gpu);
   state.scheduler = member.scheduler;
@@ -161,9 +168,11 @@ void open_session(Self self, const protocol::Hello& hello) {
   state.record->vm = state.identity.vm;
   state.record->pool = state.identity.pool;
   state.record->gpus = member.place.uuids;
-  state.record->memory = state.memory;
-  state.record->pid = hello.pid;
   state.record->process = state.process;
+  state.record->pid = state.socket->peer().pid;
+  state.record->uid = state.socket->peer().uid;
+  state.record->memory = state.memory;
+  state.record->guest_pid = hello.pid;
 
   ExecutorSpec spec;
   spec.session = session;
@@ -172,7 +181,8 @@ void open_session(Self self, const protocol::Hello& hello) {
   spec.driver = member.place.driver;
   spec.program = context.executor_program;
   spec.spin_microseconds = config->spin_microseconds;
-  spec.log_calls = log::enabled(log::Level::debug);
+  spec.watch = (log::enabled(log::Level::debug) ? protocol::kWatchLog : 0u) | context.traces.join(state.record);
+  spec.log_json = config->log_format == LogFormat::json;
   spec.memory = state.memory;
   state.record->place = state.place;
   spec.place = state.place;
@@ -226,6 +236,9 @@ void handle_ready(Self self, const std::string& device) {
   self->send(state.context->metrics, opened_atom_v, state.record);
   self->send(state.scheduler, opened_atom_v, state.record, state.executor,
              state.context->config()->tenant(state.identity.vm));
+  // As below: who begins to watch tells the sessions that the scheduler knows.
+  if (const std::uint32_t watch = state.context->traces.join(state.record); watch != 0)
+    self->send(state.executor, watch_atom_v, watch, std::uint32_t{0});
   // After the scheduler knows the session: it tells those that it knows when a GPU fails.
   if (const std::string why = state.context->gpus->unhealthy(state.record->gpus); !why.empty())
     return end_session(self, ending_of(ErrorCode::gpu_lost, why));

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "actors/call_traces.hpp"
 #include "actors/config.hpp"
 #include "actors/gpus.hpp"
 #include "actors/image_folders.hpp"
@@ -66,6 +67,7 @@ struct Context {
   std::shared_ptr<Gpus> gpus = std::make_shared<Gpus>();
   mutable Placement placement;
   mutable VmAccounts accounts;
+  mutable CallTraces traces;
   std::shared_ptr<Quarantine> quarantine = std::make_shared<Quarantine>();
   mutable std::atomic<std::uint32_t> sessions{0};  ///< the number of the last session
 

@@ -1,8 +1,6 @@
 #include "actors/daemon.hpp"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,8 +15,9 @@
 
 #include "actors/acceptor.hpp"
 #include "actors/accounting.hpp"
+#include "actors/admin.hpp"
+#include "actors/admin_socket.hpp"
 #include "actors/build_info.hpp"
-#include "actors/config_change.hpp"
 #include "actors/context.hpp"
 #include "actors/device_nodes.hpp"
 #include "actors/executor_process.hpp"
@@ -27,9 +26,12 @@
 #include "actors/ivshmem_servers.hpp"
 #include "actors/lease_policy.hpp"
 #include "actors/listener.hpp"
+#include "actors/live_config.hpp"
 #include "actors/metrics.hpp"
 #include "actors/metrics_server.hpp"
 #include "actors/pool_scheduler.hpp"
+#include "actors/process_setup.hpp"
+#include "actors/service_manager.hpp"
 #include "actors/vm_link.hpp"
 #include "common/log.hpp"
 #include "common/paths.hpp"
@@ -40,42 +42,12 @@ namespace {
 
 /// From the signal to giving up on a clean end.
 constexpr std::chrono::milliseconds kStopDeadline{4'500};
-/// Descriptors that a connection takes: socket, region, counters, doorbell twice, link, pidfd, its VM's account.
-constexpr rlim_t kFdsOfConnection = 9;
-constexpr rlim_t kFdsOfDaemon = 64;
 /// A part of the sandbox that is the daemon's to give, not the executor's to build.
 constexpr const char* kCgroup = "cgroup";
 
 int fail(const std::string& text) {
   log::error("vgpud cannot start", {{"reason", text}});
   return 1;
-}
-
-/// Everything goes to stderr, so that executors, which inherit it, write into the same file.
-bool redirect_log(const std::filesystem::path& file, std::string& error) {
-  if (file.empty()) return true;
-  const UniqueFd log(::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
-  if (log && ::dup2(log.get(), STDERR_FILENO) >= 0) return true;
-  error = "the log file " + file.string() + " cannot be opened: " + std::strerror(errno);
-  return false;
-}
-
-/// Descriptors 0 to 2 must exist: else a guest's socket could become stderr of an executor.
-void fill_standard_descriptors() {
-  for (int fd = ::open("/dev/null", O_RDWR); fd >= 0; fd = ::open("/dev/null", O_RDWR))
-    if (fd > STDERR_FILENO) {
-      ::close(fd);
-      break;
-    }
-}
-
-/// Raises the limit of open files as far as it goes, and says how many connections that carries.
-std::size_t most_connections() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 64;
-  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 1u << 16);
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-  return std::max<rlim_t>((limit.rlim_cur - std::min(limit.rlim_cur, kFdsOfDaemon)) / kFdsOfConnection, 1);
 }
 
 /// The executor's program, checked. Empty: `error` says what to do.
@@ -98,6 +70,7 @@ class Daemon {
       : config_(config),
         read_again_(std::move(read_again)),
         io_(1),
+        service_manager_(io_),
         signals_(io_, SIGTERM, SIGINT),
         reload_signal_(io_, SIGHUP),
         watchdog_(io_),
@@ -126,8 +99,14 @@ class Daemon {
       if (auto link = make_vm_link(io_, std::move(connection)))
         caf::anon_send(listener_, accepted_atom_v, std::move(link));
     });
-    acceptors_ = {&guests, &vms};
+    Acceptor admins(io_, admin_socket_->fd(), [this](UniqueFd connection) {
+      if (auto client = make_admin_client(io_, std::move(connection)))
+        caf::anon_send(admin_, accepted_atom_v, std::move(client));
+    });
+    acceptors_ = {&guests, &vms, &admins};
     log_start();
+    service_manager_.ready([this] { caf::anon_send(admin_, alive_atom_v); });
+    tell_status();
     io_.run();
     return finish();
   }
@@ -135,7 +114,9 @@ class Daemon {
  private:
   /// What can fail, in the order in which it is undone.
   bool prepare(std::string& error) {
-    context_->set_config(config_);
+    live_config_ = LiveConfig::open(config_, read_again_, config_.state, error);
+    if (live_config_ == nullptr) return false;
+    context_->set_config(live_config_->config());
     context_->own_uid = ::getuid();
     context_->most_connections = most_connections();
     context_->executor_program = find_executor(config_, error);
@@ -167,6 +148,9 @@ class Daemon {
     qemu_socket_ =
         SocketFile::open(config_.qemu_socket, SOCK_STREAM, config_.qemu_socket_mode, error, config_.qemu_group);
     if (qemu_socket_ == nullptr) return false;
+    admin_socket_ =
+        SocketFile::open(config_.admin_socket, SOCK_STREAM, config_.admin_socket_mode, error, config_.admin_gid);
+    if (admin_socket_ == nullptr) return false;
     ivshmem_ = IvshmemServers::start(io_, config_, error);
     if (ivshmem_ == nullptr) return false;
     if (!config_.images.empty()) {
@@ -191,7 +175,7 @@ class Daemon {
     store_->sandbox_part(kCgroup, sandbox_->cgroup_missing().empty());
     if (config_.metrics) {
       server_ = MetricsServer::start(
-          *config_.metrics, store_, [this] { return health_problems(); }, error);
+          *config_.metrics, store_, [this] { return health_text(); }, error);
       if (server_ == nullptr) return false;
     }
     return true;
@@ -221,14 +205,41 @@ class Daemon {
         io_.stop();
       });
     });
+    live_config_->on_change([this](const Config& config, bool reloaded) { apply(config, reloaded); });
+    admin_ = actors.spawn(admin, admin_parts());
+  }
+
+  AdminParts admin_parts() {
+    AdminParts parts;
+    parts.context = context_;
+    parts.sources.store = store_;
+    parts.sources.gpus = context_->gpus;
+    parts.sources.quarantine = context_->quarantine;
+    parts.sources.metrics = metrics_text();
+    context_->for_each_member([&](const std::string& pool, const Pool::Member& member) {
+      parts.sources.places.push_back({pool, member.place.text, member.place.uuids});
+    });
+    parts.configuration = live_config_;
+    parts.listener = listener_;
+    parts.alive = ServiceManager::alive;
+    return parts;
   }
 
   /// For /healthz: a line for each thing that is wrong.
-  std::string health_problems() const {
-    std::string problems;
-    for (const GpuState& state : context_->gpus->states())
-      if (!state.unhealthy.empty()) problems += "gpu " + state.gpu.uuid + " is unhealthy: " + state.unhealthy + "\n";
-    return problems;
+  std::string health_text() const {
+    std::string text;
+    for (const std::string& problem : health_problems(*context_->gpus)) text += problem + "\n";
+    return text;
+  }
+
+  std::string metrics_text() const {
+    return server_ == nullptr ? "off" : config_.metrics->address + ":" + std::to_string(server_->port());
+  }
+
+  void tell_status() const {
+    const ConfigPtr config = context_->config();
+    ServiceManager::status("serving " + std::to_string(config->pools.size()) + " pools and " +
+                           std::to_string(config->vms.size()) + " configured VMs; see vgpuctl status");
   }
 
   void log_sandbox() {
@@ -251,59 +262,65 @@ class Daemon {
 
   void log_start() {
     log_sandbox();
+    if (!config_.admin_gid)
+      log::info("only root and vgpud's own user may use vgpuctl", {{"missing_group", config_.admin_group}});
+    for (const PoolConfig& pool : context_->config()->pools)
+      if (pool.drained) log::warn("pool is drained: it gets no new sessions", {{"pool", pool.name}});
     for (const std::uint32_t vm : context_->quarantine->all()) log::warn("VM is quarantined", {{"vm", vm}});
     context_->for_each_member([](const std::string& name, const Pool::Member& member) {
       log::info("pool", {{"pool", name}, {"driver", member.place.driver.library.string()}, {"gpu", member.place.text}});
     });
-    log::info(
-        "vgpud is ready",
-        {{"version", kVersion},
-         {"socket", config_.socket.string()},
-         {"qemu_socket", config_.qemu_socket.string()},
-         {"state", config_.state.empty() ? "none" : config_.state.string()},
-         {"metrics", server_ == nullptr ? "off" : config_.metrics->address + ":" + std::to_string(server_->port())},
-         {"pid", ::getpid()},
-         {"most_connections", context_->most_connections}});
+    log::info("vgpud is ready", {{"version", kVersion},
+                                 {"socket", config_.socket.string()},
+                                 {"qemu_socket", config_.qemu_socket.string()},
+                                 {"state", config_.state.empty() ? "none" : config_.state.string()},
+                                 {"admin_socket", config_.admin_socket.string()},
+                                 {"metrics", metrics_text()},
+                                 {"pid", ::getpid()},
+                                 {"most_connections", context_->most_connections}});
   }
 
   void wait_for_reload() {
     reload_signal_.async_wait([this](const asio::error_code& failure, int) {
       if (failure) return;
-      store_->reloaded(reload(), std::chrono::system_clock::now());
+      reload();
       wait_for_reload();
     });
   }
 
-  /// All of the new configuration, or nothing of it: false. Sessions go on.
-  bool reload() {
-    const auto read = read_again_();
-    if (const auto* mistakes = std::get_if<Mistakes>(&read)) {
-      for (const std::string& mistake : *mistakes)
-        log::error("the configuration is not reloaded: it has a mistake", {{"mistake", mistake}});
-      return false;
-    }
-    const Config& wanted = std::get<Config>(read);
-    if (const std::vector<std::string> fixed = needs_restart(*context_->config(), wanted); !fixed.empty()) {
-      for (const std::string& what : fixed)
-        log::error("the configuration is not reloaded: it has a change that needs a restart", {{"changed", what}});
-      return false;
-    }
-    context_->set_config(wanted);
-    context_->quarantine->refresh();
-    log::setup(wanted.log_level);
+  /// All of the new configuration, or nothing of it. Sessions go on.
+  void reload() {
+    const std::vector<std::string> reasons = live_config_->reload();
+    for (const std::string& reason : reasons) log::error("the configuration is not reloaded", {{"reason", reason}});
+    store_->reloaded(reasons.empty(), std::chrono::system_clock::now());
+  }
+
+  /// Puts a configuration in force. Any thread, one at a time.
+  void apply(const Config& config, bool reloaded) {
+    if (reloaded) ServiceManager::reloading();
+    context_->set_config(config);
     store_->configured(context_->config());
-    context_->gpus->forgive();
+    for (const VmConfig& vm : config.vms) context_->accounts.changed(vm.id, vm.limits);
+    if (reloaded) {
+      context_->quarantine->refresh();
+      log::setup(config.log_level);
+      context_->gpus->forgive();
+    }
     context_->for_each_member([this](const std::string&, const Pool::Member& member) {
       caf::anon_send(member.scheduler, changed_atom_v, context_->config());
     });
-    log::info("the configuration was reloaded", {{"pools", wanted.pools.size()}, {"vms", wanted.vms.size()}});
-    return true;
+    if (!reloaded) return;
+    log::info("the configuration was reloaded", {{"pools", config.pools.size()}, {"vms", config.vms.size()}});
+    ServiceManager::reloaded();
+    tell_status();
   }
 
   void begin_stop(int signal) {
     asio::error_code ignored;
     reload_signal_.cancel(ignored);
     log::info("vgpud stops", {{"signal", ::strsignal(signal)}});
+    ServiceManager::stopping();
+    service_manager_.stop();
     for (Acceptor* acceptor : acceptors_) acceptor->close();
     caf::anon_send(listener_, stop_atom_v);
     watchdog_.expires_after(kStopDeadline);
@@ -319,10 +336,13 @@ class Daemon {
       log::error("some sessions did not end in time; their executors are killed");
       socket_.reset();
       qemu_socket_.reset();
+      admin_socket_.reset();
       context_->images.reset();
       ::_exit(1);  // executors die with the daemon; waiting for their actors could take for ever
     }
     context_->gpus->stop();  // its handler holds actors
+    caf::anon_send(admin_, stop_atom_v);
+    admin_ = nullptr;
     caf::anon_send(context_->metrics, stop_atom_v);
     for (auto& [name, pool] : context_->pools)
       for (Pool::Member& member : pool.members) {
@@ -333,6 +353,7 @@ class Daemon {
     listener_ = nullptr;
     socket_.reset();
     qemu_socket_.reset();
+    admin_socket_.reset();
     log::info("vgpud has ended");
     return 0;
   }
@@ -341,11 +362,14 @@ class Daemon {
   const ReadConfig read_again_;
   caf::actor_system_config actors_config_;
   asio::io_context io_;
+  ServiceManager service_manager_;
   asio::signal_set signals_;
   asio::signal_set reload_signal_;
   asio::steady_timer watchdog_;
   std::unique_ptr<SocketFile> socket_;
   std::unique_ptr<SocketFile> qemu_socket_;
+  std::unique_ptr<SocketFile> admin_socket_;
+  std::shared_ptr<LiveConfig> live_config_;
   std::unique_ptr<IvshmemServers> ivshmem_;
   std::unique_ptr<ExecutorSandbox> sandbox_;
   std::shared_ptr<MetricsStore> store_;
@@ -353,6 +377,7 @@ class Daemon {
   std::unique_ptr<MetricsServer> server_;
   std::shared_ptr<Context> context_;
   listener_actor listener_;
+  admin_actor admin_;
   std::vector<Acceptor*> acceptors_;
   bool clean_ = false;
 };
@@ -360,9 +385,9 @@ class Daemon {
 }  // namespace
 
 int run_daemon(const Config& config, ReadConfig read_again) {
-  log::setup(config.log_level);
   ::signal(SIGPIPE, SIG_IGN);
   fill_standard_descriptors();
+  choose_log(config);
   std::string error;
   if (!redirect_log(config.log_file, error)) return fail(error);
   return Daemon(config, std::move(read_again)).run();

@@ -1,12 +1,7 @@
 #pragma once
-#include <functional>
-
-#include "actors/config.hpp"
+#include "actors/live_config.hpp"
 
 namespace vgpu::daemon {
-
-/// Reads the configuration again, as it was read at the start.
-using ReadConfig = std::function<std::variant<Config, Mistakes>()>;
 
 /// Starts everything that `config` asks for, serves guests until SIGTERM or SIGINT, and ends cleanly: no process,
 /// socket or shared memory stays. SIGHUP makes it `read_again`; what comes of it is applied whole or, with a mistake or

@@ -24,6 +24,7 @@ enum class ErrorCode : std::uint8_t {
   too_many,          ///< the daemon serves as many connections as it can
   vm_sessions,       ///< the VM has as many sessions as it may
   gpu_unhealthy,     ///< every GPU of the VM's pool is unhealthy
+  pool_drained,      ///< an operator drains the VM's pool
   quarantined,       ///< the VM's sessions had too many faults
   no_memory,         ///< region, counters or doorbell could not be made
   executor_start,    ///< the process could not be started
@@ -32,6 +33,7 @@ enum class ErrorCode : std::uint8_t {
   executor_died,     ///< the process ended by itself
   lease_overrun,     ///< a kernel or a copy did not end when others wanted the GPU
   gpu_lost,          ///< the session's GPU became unhealthy
+  killed,            ///< an operator ended the session
   guest_closed,      ///< the guest process closed its channel or died
   daemon_stopped,    ///< vgpud ends
   internal,          ///< an actor failed; a defect of vgpud
@@ -84,9 +86,12 @@ inline constexpr std::array<ErrorInfo, static_cast<std::size_t>(ErrorCode::count
     {ErrorCode::gpu_unhealthy, VGPU_END_LIMIT, kCudaErrorSystemNotReady,
      "the GPUs of this VM's pool are unhealthy; the host's operator sees why in /healthz and vgpud's log, and reloads "
      "vgpud once that is mended"},
+    {ErrorCode::pool_drained, VGPU_END_LIMIT, kCudaErrorSystemNotReady,
+     "this VM's pool is being drained and takes no new sessions; the host's operator resumes it by vgpuctl resume"},
     {ErrorCode::quarantined, VGPU_END_LIMIT, kCudaErrorNotPermitted,
-     "this VM is quarantined: its sessions ended by faults again and again; the host's operator lifts that by removing "
-     "the VM's file in quarantine/ of the state folder and reloading vgpud"},
+     "this VM is quarantined: its sessions ended by faults again and again, or the host's operator wished so; the "
+     "operator "
+     "lifts that by vgpuctl release"},
     {ErrorCode::no_memory, VGPU_END_LIMIT, kCudaErrorOutOfMemory,
      "the host has no memory or descriptors for another session"},
     {ErrorCode::executor_start, VGPU_END_EXECUTOR_START, kCudaErrorSystemNotReady,
@@ -101,6 +106,7 @@ inline constexpr std::array<ErrorInfo, static_cast<std::size_t>(ErrorCode::count
      "max_kernel_seconds"},
     {ErrorCode::gpu_lost, VGPU_END_GPU_LOST, kCudaErrorDeviceUnavailable,
      "its GPU failed; start it again, on another GPU if the pool has one"},
+    {ErrorCode::killed, VGPU_END_KILLED, kCudaErrorUnknown, "the host's operator ended this session"},
     {ErrorCode::guest_closed, VGPU_END_CLOSED, kCudaErrorDeinitialized, "the guest closed its channel"},
     {ErrorCode::daemon_stopped, VGPU_END_DAEMON_STOPPED, kCudaErrorUnknown, "vgpud was stopped"},
     {ErrorCode::internal, VGPU_END_INTERNAL, kCudaErrorUnknown, "vgpud failed inside; its log says where"},

@@ -62,6 +62,17 @@ void end_at_once(Self self, ErrorCode code, const std::string& detail) {
   state.process->kill();
 }
 
+void watch(Self self, std::uint32_t on, std::uint32_t off) {
+  ExecutorState& state = self->state;
+  state.spec.watch = (state.spec.watch & ~off) | on;
+  if (state.phase != ExecutorState::Phase::running) return;
+  ExecutorCommand command;
+  command.type = ExecutorCommand::Type::watch;
+  command.session = state.spec.session;
+  command.watch = state.spec.watch;
+  state.process->send(command);
+}
+
 /// A reason that the executor states, if it is one of those that exist and mean a fault.
 vgpu_end_reason stated_reason(const ExecutorEvent& event, vgpu_end_reason otherwise) {
   const auto reason = static_cast<vgpu_end_reason>(event.reason);
@@ -169,6 +180,8 @@ executor_actor::behavior_type executor(Self self, ContextPtr context, ExecutorSp
       [self](lease_atom, const LeaseOrder& order) { lease(self, order); },
       [self](overrun_atom) { end_at_once(self, ErrorCode::lease_overrun, ""); },
       [self](lost_atom, const std::string& how) { end_at_once(self, ErrorCode::gpu_lost, how); },
+      [self](end_atom) { end_at_once(self, ErrorCode::killed, ""); },
+      [self](watch_atom, std::uint32_t on, std::uint32_t off) { watch(self, on, off); },
       [self](event_atom, const ExecutorEvent& event) { handle_event(self, event); },
       [self](unlinked_atom) { begin_stop(self); },
       [self](exited_atom, const std::string& how) { handle_exited(self, how); },

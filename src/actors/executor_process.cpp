@@ -228,7 +228,8 @@ ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSp
   start.type = ExecutorCommand::Type::start;
   start.session = spec.session;
   start.vm = spec.vm;
-  start.log_calls = spec.log_calls ? 1 : 0;
+  start.watch = spec.watch;
+  start.log_json = spec.log_json ? 1 : 0;
   start.region_bytes = spec.memory->region_bytes();
   if (const VmMemory* vm = spec.memory->vm()) {
     start.flags = ExecutorCommand::kInVm;

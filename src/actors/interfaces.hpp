@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,11 +28,27 @@ struct Ending {
 
 using Bytes = std::vector<std::byte>;
 
+/// Sessions that somebody means: those to which all that is said here applies.
+struct SessionFilter {
+  std::optional<std::uint32_t> session;
+  std::optional<std::uint32_t> vm;
+  std::string pool{};  ///< empty: of any
+  bool takes(const SessionRecord& record) const noexcept {
+    return (!session || *session == record.session) && (!vm || *vm == record.vm) &&
+           (pool.empty() || pool == record.pool);
+  }
+};
+
+using SessionRecords = std::vector<SessionRecordPtr>;
+
 }  // namespace vgpu::daemon
 
 // All actors live in one process, so no message is ever serialized.
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::Ending)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::Bytes)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::SessionFilter)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::SessionRecords)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::AdminClientPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::GuestSocketPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::VmLinkPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(vgpu::daemon::VmOfferPtr)
@@ -70,6 +87,10 @@ CAF_ADD_ATOM(vgpu, vgpu::daemon, changed_atom, "changed")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, overrun_atom, "overrun")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, overlap_atom, "overlap")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, lost_atom, "lost")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, end_atom, "end")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, watch_atom, "watch")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, alive_atom, "alive")
+CAF_ADD_ATOM(vgpu, vgpu::daemon, line_atom, "line")
 CAF_ADD_ATOM(vgpu, vgpu::daemon, stop_atom, "stop")
 CAF_END_TYPE_ID_BLOCK(vgpu)
 
@@ -93,6 +114,10 @@ using executor_actor = Interface<
     caf::result<void>(overrun_atom),
     // Pool scheduler: the GPU failed; the text says how.
     caf::result<void>(lost_atom, std::string),
+    // Pool scheduler: an operator ends the session.
+    caf::result<void>(end_atom),
+    // Pool scheduler: tell of calls what these bits of CallWatch say from now on, and no longer what those say.
+    caf::result<void>(watch_atom, std::uint32_t, std::uint32_t),
     // Process: it said something.
     caf::result<void>(event_atom, protocol::ExecutorEvent),
     // Process: its end of the link is closed.
@@ -162,6 +187,12 @@ using pool_scheduler_actor = Interface<
     caf::result<void>(closed_atom, std::uint32_t),
     // Daemon: the GPU failed; the text says how.
     caf::result<void>(lost_atom, std::string),
+    // Admin: end these sessions. Answered with those that there are.
+    caf::result<SessionRecords>(end_atom, SessionFilter),
+    // Admin: switch these bits of CallWatch on, and those off. Answered with those that there are.
+    caf::result<SessionRecords>(watch_atom, SessionFilter, std::uint32_t, std::uint32_t),
+    // Admin: are you there?
+    caf::result<bool>(alive_atom),
     // Daemon: end.
     caf::result<void>(stop_atom)>;
 
@@ -182,6 +213,8 @@ using metrics_actor = Interface<
     caf::result<void>(tick_atom),
     // Connection: this VM in this pool has as many sessions as it may.
     caf::result<void>(refused_atom, std::uint32_t, std::string),
+    // Admin: are you there?
+    caf::result<bool>(alive_atom),
     // Daemon: end.
     caf::result<void>(stop_atom)>;
 
@@ -195,7 +228,26 @@ using listener_actor = Interface<
     caf::result<bool>(claim_atom, std::uint32_t),
     // VM's connection: it is about to end, and the next one of this VM may wait for that.
     caf::result<void>(closed_atom, std::uint32_t),
+    // Admin: are you there?
+    caf::result<bool>(alive_atom),
     // Daemon: end every connection, then yourself.
+    caf::result<void>(stop_atom)>;
+
+/// Answers operators: see admin.hpp.
+using admin_actor = Interface<
+    // Socket: somebody who may connected.
+    caf::result<void>(accepted_atom, AdminClientPtr),
+    // Client of this number: a line.
+    caf::result<void>(line_atom, std::uint64_t, std::string),
+    // Client of this number: gone.
+    caf::result<void>(hangup_atom, std::uint64_t),
+    // Clock: look for what streams have to tell.
+    caf::result<void>(tick_atom),
+    // Clock: the profile of the client of this number is over.
+    caf::result<void>(overdue_atom, std::uint64_t),
+    // Clock: find out whether all actors answer.
+    caf::result<void>(alive_atom),
+    // Daemon: end.
     caf::result<void>(stop_atom)>;
 
 }  // namespace vgpu::daemon

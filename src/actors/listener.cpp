@@ -98,6 +98,7 @@ listener_actor::behavior_type listener(Self self, ContextPtr context, std::funct
       [self](accepted_atom, const VmLinkPtr& link) { accept_vm(self, link); },
       [self](claim_atom, std::uint32_t vm) { return claim(self, vm); },
       [self](closed_atom, std::uint32_t vm) { begin_unclaim(self, vm); },
+      [](alive_atom) { return true; },
       [self](stop_atom) {
         if (self->state.stopping) return;
         self->state.stopping = true;

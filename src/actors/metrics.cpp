@@ -68,6 +68,7 @@ metrics_actor::behavior_type metrics(Self self, std::shared_ptr<MetricsStore> st
       [self](refused_atom, std::uint32_t reason) { self->state.store->refused(static_cast<vgpu_end_reason>(reason)); },
       [self](refused_atom, std::uint32_t vm, const std::string& pool) { self->state.store->session_refused(vm, pool); },
       [self](tick_atom) { tick(self); },
+      [](alive_atom) { return true; },
       [self](stop_atom) {
         write_accounts(self);
         self->quit();

@@ -160,7 +160,8 @@ std::vector<ProcessUse> MetricsStore::use_of(std::uint32_t vm) const {
   const std::lock_guard lock(mutex_);
   for (const auto& [id, live] : live_) {
     const SessionRecord& record = *live->record;
-    if (record.vm == vm) use.push_back({record.pid, record.process, record.gpus, memory_of(record), live->gpu_share});
+    if (record.vm == vm)
+      use.push_back({record.guest_pid, record.process, record.gpus, memory_of(record), live->gpu_share});
   }
   return use;
 }
@@ -178,9 +179,30 @@ std::vector<MetricsStore::Account> MetricsStore::accounts() const {
   const std::lock_guard lock(mutex_);
   std::map<Key, std::uint64_t> faults;
   for (const auto& [key, count] : faults_) faults[key.first] += count;
+  const std::map<Key, Totals> sums = totals();                 // reads the live ones
+  std::map<Key, std::pair<std::uint64_t, std::uint64_t>> now;  // sessions, memory
+  for (const auto& [id, live] : live_) {
+    auto& [sessions, memory] = now[key_of(live->record->vm, live->record->pool)];
+    ++sessions;
+    memory += memory_of(*live->record);
+  }
   std::vector<Account> accounts;
-  for (auto& [key, sum] : totals()) accounts.push_back({key.first, key.second, sum, faults[key]});
+  for (const auto& [key, sum] : sums) {
+    const auto qemus = vms_.find(key);
+    accounts.push_back({key.first, key.second, sum, faults[key], now[key].first, now[key].second,
+                        qemus != vms_.end() ? qemus->second : 0});
+  }
   return accounts;
+}
+
+std::vector<MetricsStore::LiveSession> MetricsStore::sessions() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<LiveSession> sessions;
+  for (const auto& [id, live] : live_) {
+    read(*live);
+    sessions.push_back({live->record, live->totals, memory_of(*live->record)});
+  }
+  return sessions;
 }
 
 std::map<MetricsStore::Key, Usage> MetricsStore::usage() const {

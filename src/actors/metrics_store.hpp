@@ -72,8 +72,18 @@ class MetricsStore final : public prometheus::Collectable {
     std::string pool;
     Totals totals;
     std::uint64_t faults = 0;
+    std::uint64_t sessions = 0;      ///< that live
+    std::uint64_t memory_bytes = 0;  ///< that is charged to them
+    std::uint64_t qemus = 0;         ///< that are connected
   };
   std::vector<Account> accounts() const;
+  /// The sessions that live, with what was counted of each.
+  struct LiveSession {
+    SessionRecordPtr record;
+    Totals totals;
+    std::uint64_t memory_bytes = 0;
+  };
+  std::vector<LiveSession> sessions() const;
 
  private:
   using Unsupported = std::array<std::uint64_t, protocol::SessionStats::kMaxNames>;

@@ -75,6 +75,13 @@ void handle_change(Self self, const Config& config) {
   }
 }
 
+SessionRecords those(const PoolSchedulerState& state, const SessionFilter& filter) {
+  SessionRecords records;
+  for (const auto& [id, session] : state.sessions)
+    if (filter.takes(*session.record)) records.push_back(session.record);
+  return records;
+}
+
 }  // namespace
 
 pool_scheduler_actor::behavior_type pool_scheduler(Self self, std::string pool,
@@ -118,6 +125,19 @@ pool_scheduler_actor::behavior_type pool_scheduler(Self self, std::string pool,
       [self](lost_atom, const std::string& how) {
         for (const auto& [id, session] : self->state.sessions) self->send(session.executor, lost_atom_v, how);
       },
+      [self](end_atom, const SessionFilter& filter) {
+        const SessionRecords records = those(self->state, filter);
+        for (const SessionRecordPtr& record : records)
+          self->send(self->state.sessions.at(record->session).executor, end_atom_v);
+        return records;
+      },
+      [self](watch_atom, const SessionFilter& filter, std::uint32_t on, std::uint32_t off) {
+        const SessionRecords records = those(self->state, filter);
+        for (const SessionRecordPtr& record : records)
+          self->send(self->state.sessions.at(record->session).executor, watch_atom_v, on, off);
+        return records;
+      },
+      [](alive_atom) { return true; },
       [self](stop_atom) { self->quit(); },
   };
 }

@@ -88,6 +88,26 @@ class VmLink {
 };
 using VmLinkPtr = std::shared_ptr<VmLink>;
 
+/// One operator's connection: lines of JSON, both ways.
+class AdminClient {
+ public:
+  struct Handlers {
+    std::function<void(std::string)> line;  ///< one, without its end; the next one comes after next()
+    std::function<void()> hangup;           ///< gone, or dropped; nothing comes after it
+  };
+
+  virtual ~AdminClient() = default;
+  virtual const Peer& peer() const noexcept = 0;
+  virtual const std::vector<gid_t>& groups() const noexcept = 0;  ///< all that the peer is in
+  virtual void start(Handlers handlers) = 0;
+  virtual void next() = 0;
+  /// Sends one line. A client that does not read is dropped.
+  virtual void send(std::string line) = 0;
+  /// What was sent before still goes out.
+  virtual void close() = 0;
+};
+using AdminClientPtr = std::shared_ptr<AdminClient>;
+
 /// How an executor process is to be started.
 struct ExecutorSpec {
   std::uint32_t session = 0;
@@ -96,7 +116,8 @@ struct ExecutorSpec {
   Driver driver;
   std::filesystem::path program;
   std::uint32_t spin_microseconds = 0;
-  bool log_calls = false;
+  std::uint32_t watch = 0;  ///< bits of protocol::CallWatch
+  bool log_json = false;
   std::shared_ptr<SessionMemory> memory;
   std::shared_ptr<const UniqueFd> images;  ///< folder of images; null: none
   std::uint64_t images_bytes = 0;          ///< at most so much in it

@@ -1,6 +1,5 @@
 #include "actors/quarantine.hpp"
 
-#include <fcntl.h>
 #include <fmt/chrono.h>
 #include <unistd.h>
 
@@ -10,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
-#include "common/unique_fd.hpp"
+#include "actors/state_file.hpp"
 #include "protocol/end_reason.hpp"
 
 namespace vgpu::daemon {
@@ -24,12 +23,8 @@ std::optional<std::uint32_t> vm_of(const std::string& name) {
   return error == std::errc() && end == name.data() + name.size() ? std::optional(vm) : std::nullopt;
 }
 
-/// Writes a file that is there whole or not at all, also after a crash of the machine.
-bool write_file(const fs::path& path, const std::string& text) {
-  const fs::path fresh = path.string() + ".new";
-  const UniqueFd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  return file && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-         ::fsync(file.get()) == 0 && ::rename(fresh.c_str(), path.c_str()) == 0;
+std::string time_text(Quarantine::Time time) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
 }
 
 }  // namespace
@@ -77,14 +72,37 @@ bool Quarantine::fault(std::uint32_t vm, vgpu_end_reason reason, const Quarantin
   quarantined_.insert(vm);
   faults_.erase(vm);
   if (folder_.empty()) return true;
-  const nlohmann::ordered_json what{
-      {"vm", vm},
-      {"since", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(now)))},
-      {"faults", terms.faults},
-      {"window_seconds", terms.window.count()},
-      {"last_fault", protocol::end_reason_text(reason)}};
+  const nlohmann::ordered_json what{{"vm", vm},
+                                    {"since", time_text(now)},
+                                    {"by", "faults"},
+                                    {"faults", terms.faults},
+                                    {"window_seconds", terms.window.count()},
+                                    {"last_fault", protocol::end_reason_text(reason)}};
+  keep(vm, what.dump(), error);
+  return true;
+}
+
+void Quarantine::keep(std::uint32_t vm, const std::string& what, std::string& error) const {
   const fs::path path = folder_ / std::to_string(vm);
-  if (!write_file(path, what.dump() + "\n")) error = path.string() + ": " + std::strerror(errno);
+  if (!write_state_file(path, what + "\n")) error = path.string() + ": " + std::strerror(errno);
+}
+
+bool Quarantine::impose(std::uint32_t vm, Time now, std::string& error) {
+  const std::lock_guard lock(mutex_);
+  if (!quarantined_.insert(vm).second) return false;
+  faults_.erase(vm);
+  const nlohmann::ordered_json what{{"vm", vm}, {"since", time_text(now)}, {"by", "operator"}};
+  if (!folder_.empty()) keep(vm, what.dump(), error);
+  return true;
+}
+
+bool Quarantine::lift(std::uint32_t vm, std::string& error) {
+  const std::lock_guard lock(mutex_);
+  if (quarantined_.erase(vm) == 0) return false;
+  faults_.erase(vm);
+  const fs::path path = folder_ / std::to_string(vm);
+  if (!folder_.empty() && ::unlink(path.c_str()) != 0 && errno != ENOENT)
+    error = path.string() + ": " + std::strerror(errno);
   return true;
 }
 

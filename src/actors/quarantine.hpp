@@ -40,6 +40,10 @@ class Quarantine {
   /// A session of the VM had a fault. True: from now on the VM is quarantined; `error` says why that is not kept in the
   /// folder, and is empty if it is.
   bool fault(std::uint32_t vm, vgpu_end_reason reason, const QuarantineTerms& terms, Time now, std::string& error);
+  /// The operator quarantines the VM, for no fault. False: it was already. `error` says why that is not kept.
+  bool impose(std::uint32_t vm, Time now, std::string& error);
+  /// The operator lifts the quarantine. False: there was none. `error` says why it comes back with the next start.
+  bool lift(std::uint32_t vm, std::string& error);
   bool holds(std::uint32_t vm) const;
   std::set<std::uint32_t> all() const;
   /// Looks into the folder again: the operator lifts a quarantine by removing its file. Without a folder all are
@@ -48,6 +52,8 @@ class Quarantine {
 
  private:
   explicit Quarantine(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  /// Writes the VM's file. Under the lock.
+  void keep(std::uint32_t vm, const std::string& what, std::string& error) const;
 
   const std::filesystem::path folder_;
   mutable std::mutex mutex_;

@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -26,10 +27,13 @@ struct SessionRecord {
   std::uint32_t vm = 0;
   std::string pool;
   std::vector<std::string> gpus;  ///< UUIDs of those that it sees, where they are known
+  std::string process;            ///< program, as the guest or else its kernel says
+  std::int64_t pid = 0;           ///< as the guest's kernel numbers it
+  std::int64_t uid = 0;
+  std::chrono::system_clock::time_point opened = std::chrono::system_clock::now();
   std::shared_ptr<const SessionMemory> memory;
-  VmPlacePtr place;      ///< null: its executor is never known to be reaped
-  std::int32_t pid = 0;  ///< as the guest says
-  std::string process;   ///< program
+  VmPlacePtr place;            ///< null: its executor is never known to be reaped
+  std::int32_t guest_pid = 0;  ///< as the guest says
   std::atomic<std::uint64_t> doorbells{0};
   std::atomic<LeaseState> lease{LeaseState::none};
   WaitHistogram waits;  ///< for leases

@@ -32,6 +32,17 @@ struct VmPlace::Vm {
   std::uint32_t sessions = 0;
 };
 
+namespace {
+
+void store(const Limits& limits, VmAccount& account) noexcept {
+  for (std::size_t i = 0; i < limits.most.size(); ++i)
+    account.limits[i].store(limits.most[i], std::memory_order_relaxed);
+  account.in_flight.store(limits.in_flight, std::memory_order_relaxed);
+  account.calls_per_second.store(limits.calls_per_second, std::memory_order_relaxed);
+}
+
+}  // namespace
+
 int VmPlace::fd() const noexcept { return vm_->fd.get(); }
 
 void VmPlace::ended() noexcept {
@@ -61,6 +72,13 @@ std::uint64_t VmPlace::held(protocol::Limit limit) const noexcept {
   return vm_->account->slots[slot_].held[static_cast<std::size_t>(limit)].load(std::memory_order_relaxed);
 }
 
+void VmAccounts::changed(std::uint32_t vm, const Limits& limits) {
+  const std::lock_guard lock(mutex_);
+  const auto found = vms_.find(vm);
+  const auto its = found != vms_.end() ? found->second.lock() : nullptr;
+  if (its != nullptr) store(limits, *its->account);
+}
+
 VmPlacePtr VmAccounts::open(std::uint32_t vm, const Limits& limits, Refused& refused, std::string& error) {
   const std::lock_guard lock(mutex_);
   std::erase_if(vms_, [](const auto& entry) { return entry.second.expired(); });
@@ -83,10 +101,7 @@ VmPlacePtr VmAccounts::open(std::uint32_t vm, const Limits& limits, Refused& ref
     return nullptr;
   }
   VmAccount& account = *its->account;
-  for (std::size_t i = 0; i < limits.most.size(); ++i)
-    account.limits[i].store(limits.most[i], std::memory_order_relaxed);
-  account.in_flight.store(limits.in_flight, std::memory_order_relaxed);
-  account.calls_per_second.store(limits.calls_per_second, std::memory_order_relaxed);
+  store(limits, account);
   // Before anybody writes the slot: who sums reads up to here.
   if (account.slots_used.load(std::memory_order_relaxed) <= slot)
     account.slots_used.store(slot + 1, std::memory_order_seq_cst);

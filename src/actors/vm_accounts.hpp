@@ -45,6 +45,8 @@ class VmAccounts {
   /// A place for one more session; the VM's limits are these from now on, for those that it has, too. Null: `refused`
   /// says why, with the system's error in `error`.
   VmPlacePtr open(std::uint32_t vm, const Limits& limits, Refused& refused, std::string& error);
+  /// The limits of this VM are these from now on, if it has sessions. What is held already stays.
+  void changed(std::uint32_t vm, const Limits& limits);
 
  private:
   std::mutex mutex_;

@@ -4,12 +4,22 @@
 
 #include <array>
 #include <bit>
+#include <chrono>
 
 #include "executor/session.hpp"
 
 namespace vgpu::executor {
 
 using namespace protocol;
+
+namespace {
+
+template <typename Duration>
+u64 nanoseconds(Duration time) noexcept {
+  return static_cast<u64>(std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
+}
+
+}  // namespace
 
 void FieldPrinter::print(std::string_view field, Pointer value) {
   fmt::format_to(std::back_inserter(out_), " {}={:#x}", field, static_cast<u64>(value));
@@ -41,8 +51,19 @@ void FieldPrinter::handle(std::string_view field, u64 value) {
     fmt::format_to(std::back_inserter(out_), " {}={:#x}", field, value);
 }
 
-void log_result(Session& session, std::string& line, CUresult result, std::string_view reply) {
-  session.log->debug("{} result={}{}", line, session.cuda.result_name(result), reply);
+void tell(Session& session, const CallNote& note, u32 call, CUresult result, std::string_view reply) {
+  if ((note.watch & kWatchProfile) != 0) {
+    CallProfile& profile = session.stats.profile[call];
+    profile.calls.fetch_add(1, std::memory_order_relaxed);
+    profile.bytes.fetch_add(note.bytes, std::memory_order_relaxed);
+    profile.nanoseconds.fetch_add(nanoseconds(std::chrono::steady_clock::now() - note.begin),
+                                  std::memory_order_relaxed);
+  }
+  if (note.line.empty()) return;
+  const std::string line = fmt::format("{} result={}{}", note.line, session.cuda.result_name(result), reply);
+  if ((note.watch & kWatchTrace) != 0)
+    session.stats.trace.write(line, nanoseconds(std::chrono::system_clock::now().time_since_epoch()));
+  if ((note.watch & kWatchLog) != 0) session.log->debug("{} {}", log_identity(session), line);
 }
 
 std::string log_identity(const Session& session) {

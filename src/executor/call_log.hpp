@@ -6,6 +6,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "executor/call_note.hpp"
 #include "executor/cuda_api.hpp"
 #include "protocol/catalogue.hpp"
 
@@ -75,8 +76,8 @@ class FieldPrinter {
   std::string& out_;
 };
 
-/// Writes a line that has the call and its request so far: adds result and `reply`.
-void log_result(Session& session, std::string& line, CUresult result, std::string_view reply = {});
+/// Tells of a call that is answered now whoever watches it; `reply`: its fields, each as " field=value". Any thread.
+void tell(Session& session, const CallNote& note, protocol::u32 call, CUresult result, std::string_view reply = {});
 
 /// The first words of each line of a session: who it is.
 std::string log_identity(const Session& session);

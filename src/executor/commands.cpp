@@ -11,8 +11,8 @@ namespace {
 constexpr auto kPatience = 1500ms;
 }  // namespace
 
-Commands::Commands(Link& link, Signal& signal, std::function<void()> force)
-    : link_(link), signal_(signal), force_(std::move(force)), thread_([this] { listen(); }) {}
+Commands::Commands(Link& link, Signal& signal, std::atomic<u32>& watch, std::function<void()> force)
+    : link_(link), signal_(signal), watch_(watch), force_(std::move(force)), thread_([this] { listen(); }) {}
 
 Commands::~Commands() {
   finished();
@@ -70,6 +70,9 @@ void Commands::listen() {
         wish(kStop);
         wait_for_finish();
         return;
+      case ExecutorCommand::Type::watch:
+        watch_.store(command.watch, std::memory_order_relaxed);
+        break;
       case ExecutorCommand::Type::start:
         break;
     }

@@ -22,9 +22,9 @@ class Commands {
     kGone = 8,  ///< the daemon is gone
   };
 
-  /// `force` is called if finished() does not come in time after stop or the daemon's end: then a kernel or the driver
-  /// hangs.
-  Commands(Link& link, Signal& signal, std::function<void()> force);
+  /// `watch` is what the daemon wants to be told of calls. `force` is called if finished() does not come in time after
+  /// stop or the daemon's end: then a kernel or the driver hangs.
+  Commands(Link& link, Signal& signal, std::atomic<protocol::u32>& watch, std::function<void()> force);
   ~Commands();
   Commands(const Commands&) = delete;
   Commands& operator=(const Commands&) = delete;
@@ -52,6 +52,7 @@ class Commands {
 
   Link& link_;
   Signal& signal_;
+  std::atomic<protocol::u32>& watch_;
   std::function<void()> force_;
   std::atomic<protocol::u32> wishes_{0};
   std::mutex mutex_;

@@ -23,6 +23,7 @@ struct Entry {
   bool (*zeros)(const std::byte* request);
   void (*print_request)(const std::byte* request, std::string& out);
   void (*print_reply)(const Reply& reply, std::string& out);
+  u64 (*bytes)(const std::byte* request);
 };
 
 template <typename T>
@@ -31,6 +32,28 @@ T load(const std::byte* bytes) noexcept {
   if constexpr (!std::is_empty_v<T>) std::memcpy(&value, bytes, sizeof value);
   return value;
 }
+
+template <typename T>
+constexpr bool is_zero(const T& value) noexcept {
+  if constexpr (std::is_integral_v<T>) return value == 0;
+  return true;
+}
+
+// Names are compared by the compiler: this runs for each record.
+#define CALL(number, name, mode)                                                         \
+  bool reserved_are_zero([[maybe_unused]] const call::name::Request& request) noexcept { \
+    bool good = true;
+#define IN(type, field) \
+  if constexpr (std::string_view(#field) == "zero") good = good && is_zero(request.field);
+#define OUT(type, field)
+#define END(name) \
+  return good;    \
+  }
+#include "protocol/catalogue.def"
+#undef CALL
+#undef IN
+#undef OUT
+#undef END
 
 template <typename Call>
 struct Glue {
@@ -41,26 +64,30 @@ struct Glue {
     if constexpr (!std::is_empty_v<typename Call::Reply>) std::memcpy(out.bytes, &reply, sizeof reply);
     return result;
   }
-  static bool zeros(const std::byte* bytes) {
-    bool good = true;
-    visit(load<typename Call::Request>(bytes), [&]<typename T>(std::string_view field, const T& value) {
-      if constexpr (std::is_integral_v<T>)
-        if (field == "zero" && value != 0) good = false;
-    });
-    return good;
-  }
+  static bool zeros(const std::byte* bytes) { return reserved_are_zero(load<typename Call::Request>(bytes)); }
   static void print_request(const std::byte* bytes, std::string& out) {
     visit(load<typename Call::Request>(bytes), FieldPrinter(out));
   }
   static void print_reply(const Reply& reply, std::string& out) {
     visit(load<typename Call::Reply>(reply.bytes), FieldPrinter(out));
   }
+  static u64 bytes(const std::byte* request) {
+    u64 sum = 0;
+    visit(load<typename Call::Request>(request), [&]<typename T>(std::string_view field, const T& value) {
+      if constexpr (std::is_integral_v<T>) {
+        if (field == "bytes") sum += value;
+      } else if constexpr (std::is_same_v<T, CopyExtent>) {
+        sum += value.width * value.height * value.depth;
+      }
+    });
+    return sum;
+  }
 };
 
 constexpr std::array<Entry, kCallCount> kEntries{{
 #define CALL(number, name, mode)                                                            \
   Entry{&Glue<call::name>::run, &Glue<call::name>::zeros, &Glue<call::name>::print_request, \
-        &Glue<call::name>::print_reply},
+        &Glue<call::name>::print_reply, &Glue<call::name>::bytes},
 #define IN(type, field)
 #define OUT(type, field)
 #define END(name)
@@ -71,11 +98,16 @@ constexpr std::array<Entry, kCallCount> kEntries{{
 #undef END
 }};
 
-std::string log_line(const Session& session, u32 index, const std::byte* request) {
-  if (!session.config.log_calls) return {};
-  std::string line = fmt::format("{} call={}", log_identity(session), kCalls[index].name);
-  kEntries[index].print_request(request, line);
-  return line;
+CallNote note_call(const Session& session, u32 index, const std::byte* request) {
+  CallNote note;
+  note.watch = session.watch.load(std::memory_order_relaxed);
+  if (note.watch == 0) return note;
+  note.begin = std::chrono::steady_clock::now();
+  if ((note.watch & kWatchProfile) != 0) note.bytes = kEntries[index].bytes(request);
+  if ((note.watch & (kWatchLog | kWatchTrace)) == 0) return note;
+  note.line = fmt::format("call={}", kCalls[index].name);
+  kEntries[index].print_request(request, note.line);
+  return note;
 }
 
 /// Runs the handler in this thread; false if the session is over.
@@ -94,12 +126,12 @@ bool invoke(Invocation& in, const std::byte* request, Reply& reply, CUresult& re
 }
 
 /// The reply of a failed call is not sent: nothing that the driver left there means anything.
-void answer(Invocation& in, CUresult result, const Reply& reply, std::string& line) {
+void answer(Invocation& in, CUresult result, const Reply& reply, const CallNote& note) {
   Session& session = in.session;
-  if (!line.empty()) {
+  if (note.watch != 0) {
     std::string fields;
-    if (result == CUDA_SUCCESS) kEntries[in.index].print_reply(reply, fields);
-    log_result(session, line, result, fields);
+    if (result == CUDA_SUCCESS && !note.line.empty()) kEntries[in.index].print_reply(reply, fields);
+    tell(session, note, in.index, result, fields);
   }
   session.completions.complete(in.answer(), result, reply.bytes, kCalls[in.index].reply_bytes);
 }
@@ -107,12 +139,12 @@ void answer(Invocation& in, CUresult result, const Reply& reply, std::string& li
 /// A call that may block, on its way to a worker: everything of it is copied out of shared memory.
 class CallJob final : public Job {
  public:
-  CallJob(Session& session, const RingReader::Record& record, std::string line)
+  CallJob(Session& session, const RingReader::Record& record, CallNote note)
       : session_(session),
         header_(record.header),
         index_(record.index),
         tail_(record.tail, record.tail + record.header.tail_bytes),
-        line_(std::move(line)) {
+        note_(std::move(note)) {
     std::memcpy(request_, record.request, sizeof request_);
     session_.blocking_calls.fetch_add(1, std::memory_order_relaxed);
   }
@@ -123,7 +155,7 @@ class CallJob final : public Job {
     in.on_worker = true;
     Reply reply{};
     CUresult result = CUDA_SUCCESS;
-    if (invoke(in, request_, reply, result)) answer(in, result, reply, line_);
+    if (invoke(in, request_, reply, result)) answer(in, result, reply, note_);
   }
 
  private:
@@ -131,7 +163,7 @@ class CallJob final : public Job {
   vgpu_record header_;
   u32 index_;
   std::vector<std::byte> tail_;
-  std::string line_;
+  CallNote note_;
   alignas(8) std::byte request_[kMaxRequestBytes];
 };
 
@@ -201,14 +233,14 @@ void dispatch(Session& session, CurrentContext& current, const RingReader::Recor
   }
   count(session, record);
   session.contexts.mark_dirty(record.header.context);
-  std::string line = log_line(session, record.index, record.request);
+  CallNote note = note_call(session, record.index, record.request);
   const Mode mode = kCalls[record.index].mode;
   if (in.has_slot() && !session.completions.defer(record.header.slot)) {
     in.violate(VGPU_END_BAD_REQUEST, "a completion slot that waits for another answer");
     return;
   }
   if (mode == Mode::blocking) {
-    session.workers.post(std::make_unique<CallJob>(session, record, std::move(line)));
+    session.workers.post(std::make_unique<CallJob>(session, record, std::move(note)));
     return;
   }
   Reply reply{};
@@ -217,16 +249,16 @@ void dispatch(Session& session, CurrentContext& current, const RingReader::Recor
   if (session.backlog.on() && in.touched && !session.captures.any())
     session.backlog.submitted(record.header.context, *in.touched, Backlog::Clock::now());
   if (result == CUDA_SUCCESS && in.wait_event.native != nullptr) {
-    session.parking.park({in.wait_event, in.wait_pooled, in.answer(), record.index, std::move(line)});
+    session.parking.park({in.wait_event, in.wait_pooled, in.answer(), record.index, std::move(note)});
     return;
   }
   if (result == CUDA_SUCCESS && in.deferred) return;
   if (in.wants_worker) {
-    session.workers.post(std::make_unique<CallJob>(session, record, std::move(line)));
+    session.workers.post(std::make_unique<CallJob>(session, record, std::move(note)));
     return;
   }
   if (!in.has_slot() && result != CUDA_SUCCESS) session.async_failure(result);
-  answer(in, result, reply, line);
+  answer(in, result, reply, note);
 }
 
 }  // namespace vgpu::executor

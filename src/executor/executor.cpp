@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "common/log.hpp"
 #include "executor/call_log.hpp"
 #include "executor/commands.hpp"
 #include "executor/ring_loop.hpp"
@@ -50,9 +51,36 @@ int fail(Link& link, CUresult result, std::string_view text) {
   return 1;
 }
 
-void set_up_log(bool log_calls) {
+/// Lines of `key=value` as JSON objects, beside those of a daemon that writes such.
+class JsonFormatter final : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg& line, spdlog::memory_buf_t& out) override {
+    const auto fields = log::parse_fields({line.payload.data(), line.payload.size()});
+    std::string message = "call";
+    std::vector<log::Field> others;
+    for (const auto& [key, value] : fields) {
+      const bool number = !value.empty() && value.size() < 19 && value.find_first_not_of("0123456789") == value.npos;
+      if (key == "msg")
+        message = value;
+      else if (number)
+        others.emplace_back(key, std::stoull(value));
+      else
+        others.emplace_back(key, value);
+    }
+    const auto level = line.level == spdlog::level::debug  ? log::Level::debug
+                       : line.level == spdlog::level::info ? log::Level::info
+                       : line.level == spdlog::level::warn ? log::Level::warn
+                                                           : log::Level::error;
+    const std::string text = log::json_line(line.time, level, message, others) + '\n';
+    out.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<JsonFormatter>(); }
+};
+
+void set_up_log(bool log_calls, bool json) {
   auto log = std::make_shared<spdlog::logger>("executor", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   log->set_pattern("time=%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
+  if (json) log->set_formatter(std::make_unique<JsonFormatter>());
   log->set_level(log_calls ? spdlog::level::debug : spdlog::level::info);
   log->flush_on(spdlog::level::warn);
   spdlog::set_default_logger(log);
@@ -66,7 +94,7 @@ int run_executor(const Descriptors& descriptors, const std::function<void(int)>&
   if (link.receive(start) == Link::Received::closed) return 0;
   if (start.type != ExecutorCommand::Type::start)
     return fail(link, CUDA_ERROR_UNKNOWN, "the first message is no start");
-  set_up_log(start.log_calls != 0);
+  set_up_log((start.watch & kWatchLog) != 0, start.log_json != 0);
 
   std::string error;
   Region region;
@@ -92,7 +120,7 @@ int run_executor(const Descriptors& descriptors, const std::function<void(int)>&
   config.session = start.session;
   config.vm = start.vm;
   config.pool = start.pool.data();
-  config.log_calls = start.log_calls != 0;
+  config.watch = start.watch;
   config.kernel_text = descriptors.kernel_text;
   config.device = start.device;
   config.account = {&account.get(), start.account_slot};
@@ -113,7 +141,7 @@ int run_executor(const Descriptors& descriptors, const std::function<void(int)>&
   link.send(ready);
   session.log->debug("msg=\"executor ready\" {} device=\"{}\"", log_identity(session), name.data());
 
-  Commands commands(link, session.signal, [&leave] { leave(0); });
+  Commands commands(link, session.signal, session.watch, [&leave] { leave(0); });
   RingLoop loop(session, commands, std::chrono::microseconds(start.spin_microseconds));
   loop.run();
   session.log->flush();

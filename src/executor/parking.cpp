@@ -123,7 +123,7 @@ void answer_wait(Session& session, Wait& wait, CUresult result) {
            session.contexts.serial(wait.event.context) == wait.event.serial)
     session.cuda.cuEventDestroy_v2(wait.event.native);
   if (result != CUDA_SUCCESS) session.note_fault(result, protocol::kCalls[wait.call].name);
-  if (!wait.log.empty()) log_result(session, wait.log, result);
+  if (wait.note.watch != 0) tell(session, wait.note, wait.call, result);
   session.kernel_text.look();
   session.completions.complete(wait.answer, result, nullptr, 0);
 }

@@ -4,9 +4,9 @@
 #include <chrono>
 #include <map>
 #include <mutex>
-#include <string>
 #include <vector>
 
+#include "executor/call_note.hpp"
 #include "executor/completion.hpp"
 #include "executor/contexts.hpp"
 #include "executor/workers.hpp"
@@ -61,7 +61,7 @@ struct Wait {
   bool pooled = true;  ///< false: the guest's own event
   Answer answer;
   protocol::u32 call = 0;  ///< index in the catalogue
-  std::string log;         ///< the call's line so far, when calls are logged
+  CallNote note;
 };
 
 /// Waits for events without a thread for each: the reader thread asks now and then; what takes long is handed to a

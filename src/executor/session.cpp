@@ -33,6 +33,7 @@ Session::Session(const SessionConfig& session_config, const Driver& driver, Regi
       stats(counters),
       link(daemon),
       log(spdlog::default_logger()),
+      watch(session_config.watch),
       account(session_config.account, counters),
       memory(account, driver),
       completions(shared_region.slots(), waker),

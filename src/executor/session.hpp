@@ -38,7 +38,7 @@ struct SessionConfig {
   protocol::u32 session = 0;
   protocol::u32 vm = 0;
   std::string pool;
-  bool log_calls = false;
+  protocol::u32 watch = 0;    ///< bits of CallWatch
   int kernel_text = -1;       ///< of KernelText
   protocol::i32 device = -1;  ///< the only device that the guest sees; -1: all
   int images_folder = -1;     ///< of ImageStore; -1: none
@@ -60,6 +60,7 @@ class Session {
   protocol::SessionStats& stats;
   Link& link;
   std::shared_ptr<spdlog::logger> log;
+  std::atomic<protocol::u32> watch;  ///< bits of CallWatch; any thread
 
   Account account;
   DeviceMemory memory;

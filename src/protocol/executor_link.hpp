@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "protocol/call_trace.hpp"
 #include "protocol/catalogue.hpp"
 #include "protocol/vm_account.hpp"
 
@@ -30,11 +31,14 @@ struct ExecutorCommand {
     run = 2,    ///< you hold a lease on these terms, and the ring may have records: read it until it is empty
     yield = 3,  ///< give the lease of this order up: stop reading, drain the GPU, answer with idle
     stop = 4,   ///< the guest is gone: read what is still in the ring without waiting for the GPU, then exit
+    watch = 5,  ///< tell of calls what `watch` says from now on
   };
   Type type = Type::start;
   u32 session = 0;
   u32 vm = 0;
-  u32 log_calls = 0;  ///< 1: log each call (debug level)
+  u32 watch = 0;     ///< start, watch: bits of CallWatch
+  u32 log_json = 0;  ///< start: 1: lines of the log are JSON objects
+  u32 reserved = 0;
   u64 region_bytes = 0;
   u32 spin_microseconds = 0;     ///< how long to poll an empty ring before sleeping
   i32 device = 0;                ///< ordinal of the device to use, as the driver library counts them; -1: all
@@ -103,6 +107,10 @@ struct SessionStats {
   Counter memory_used_bytes;  ///< gauge: device memory that is charged to the session, as in its slot of VmAccount
   Counter memory_changed;     ///< when that last changed, in nanoseconds of CLOCK_MONOTONIC; 0: never
   std::atomic<double> memory_byte_seconds;  ///< the sum of memory over time, up to then
+
+  // While they are watched. Pages that nobody writes cost nothing.
+  std::array<CallProfile, kCallCount> profile;  ///< by call::Index
+  CallTrace trace;
 };
 static_assert(std::atomic<double>::is_always_lock_free);
 static_assert(std::atomic<u64>::is_always_lock_free);

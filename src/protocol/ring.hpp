@@ -89,10 +89,14 @@ class RingReader {
   /// The record's place is given back by consume(), after its tail has been used.
   Status next(Record& record) noexcept {
     for (;;) {
-      const u64 head = shared(control_->head).load(std::memory_order_acquire);
-      if (head == tail_) return Status::empty;
-      const u64 used = head - tail_;
-      if (used > VGPU_RING_BYTES || head % VGPU_RECORD_ALIGN != 0) return violation(VGPU_END_BAD_RING, "head");
+      if (head_ == tail_) {
+        // Not for each record: the guest's next publish would have to fetch the line back.
+        head_ = shared(control_->head).load(std::memory_order_acquire);
+        if (head_ == tail_) return Status::empty;
+        if (head_ - tail_ > VGPU_RING_BYTES || head_ % VGPU_RECORD_ALIGN != 0)
+          return violation(VGPU_END_BAD_RING, "head");
+      }
+      const u64 used = head_ - tail_;
       const u64 place = tail_ % VGPU_RING_BYTES;
       vgpu_record header;
       std::memcpy(&header, ring_ + place, sizeof header);
@@ -149,6 +153,7 @@ class RingReader {
 
   vgpu_control* control_ = nullptr;
   const std::byte* ring_ = nullptr;
+  u64 head_ = 0;  ///< the producer's position when last looked at
   u64 tail_ = 0;
   vgpu_end_reason reason_ = VGPU_END_NONE;
   const char* detail_ = "";

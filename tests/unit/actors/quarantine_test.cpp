@@ -113,3 +113,20 @@ TEST_CASE("the quarantine's terms are configured") {
   CHECK(terms("faults = 0\n").faults == 0);
   CHECK(std::holds_alternative<Mistakes>(read_config("[quarantine]\nwindow_seconds = 0\n", "vgpud.toml")));
 }
+
+TEST_CASE("an operator imposes and lifts a quarantine, and the file says who") {
+  const Folder folder;
+  const auto quarantine = opened(folder.path);
+  std::string error;
+  CHECK(quarantine->impose(5, kStart, error));
+  CHECK_FALSE(quarantine->impose(5, kStart, error));
+  CHECK(quarantine->holds(5));
+  const auto kept = nlohmann::json::parse(std::ifstream(folder.path / "5"));
+  CHECK(kept["by"] == "operator");
+  CHECK(kept["since"] == "2027-01-15T08:00:00Z");
+  CHECK(opened(folder.path)->holds(5));
+  CHECK(quarantine->lift(5, error));
+  CHECK_FALSE(quarantine->lift(5, error));
+  CHECK_FALSE(std::filesystem::exists(folder.path / "5"));
+  CHECK(error.empty());
+}

@@ -188,7 +188,7 @@ class Guest {
     config.session = 3;
     config.pool = "A";
     session = std::make_unique<executor::Session>(config, driver, region, *stats, *link_, waker);
-    commands_ = std::make_unique<executor::Commands>(*link_, session->signal, [] {});
+    commands_ = std::make_unique<executor::Commands>(*link_, session->signal, session->watch, [] {});
     loop_ = std::make_unique<executor::RingLoop>(*session, *commands_, spin);
     thread_ = std::thread([this] { loop_->run(); });
     if (lease) send(ExecutorCommand::Type::run);

@@ -143,6 +143,19 @@ TEST_CASE("a head that runs away is found") {
   CHECK(backwards.next() == RingReader::Status::violation);
 }
 
+TEST_CASE("what was published is read, whatever becomes of head meanwhile") {
+  Fixture f;
+  REQUIRE(f.write<call::cuMemcpyHtoD>(kCopy));
+  REQUIRE(f.write<call::cuMemcpyHtoD>(kCopy));
+  REQUIRE(f.next() == RingReader::Status::record);
+  f.reader.consume(f.record);
+  f.control->head = 0;
+  REQUIRE(f.next() == RingReader::Status::record);
+  f.reader.consume(f.record);
+  CHECK(f.next() == RingReader::Status::violation);
+  CHECK(f.reader.reason() == VGPU_END_BAD_RING);
+}
+
 TEST_CASE("a call that needs an answer names a slot that exists") {
   for (const u32 slot : {VGPU_NO_SLOT, VGPU_SLOT_COUNT}) {
     Fixture f;
