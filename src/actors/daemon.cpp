@@ -292,14 +292,16 @@ class Daemon {
 
   /// All of the new configuration, or nothing of it. Sessions go on.
   void reload() {
-    for (const std::string& reason : live_config_->reload())
-      log::error("the configuration is not reloaded", {{"reason", reason}});
+    const std::vector<std::string> reasons = live_config_->reload();
+    for (const std::string& reason : reasons) log::error("the configuration is not reloaded", {{"reason", reason}});
+    store_->reloaded(reasons.empty(), std::chrono::system_clock::now());
   }
 
   /// Puts a configuration in force. Any thread, one at a time.
   void apply(const Config& config, bool reloaded) {
     if (reloaded) ServiceManager::reloading();
     context_->set_config(config);
+    store_->configured(context_->config());
     for (const VmConfig& vm : config.vms) context_->accounts.changed(vm.id, vm.limits);
     store_->configured(context_->config());
     if (reloaded) {

@@ -160,7 +160,8 @@ std::vector<ProcessUse> MetricsStore::use_of(std::uint32_t vm) const {
   const std::lock_guard lock(mutex_);
   for (const auto& [id, live] : live_) {
     const SessionRecord& record = *live->record;
-    if (record.vm == vm) use.push_back({record.guest_pid, record.process, record.gpus, memory_of(record), live->gpu_share});
+    if (record.vm == vm)
+      use.push_back({record.guest_pid, record.process, record.gpus, memory_of(record), live->gpu_share});
   }
   return use;
 }

@@ -66,17 +66,17 @@ bool VmPlace::is_reaped() const noexcept {
   return reaped_;
 }
 
+std::uint64_t VmPlace::held(protocol::Limit limit) const noexcept {
+  const std::lock_guard lock(vm_->mutex);
+  if (reaped_) return 0;  // the slot may be another session's
+  return vm_->account->slots[slot_].held[static_cast<std::size_t>(limit)].load(std::memory_order_relaxed);
+}
+
 void VmAccounts::changed(std::uint32_t vm, const Limits& limits) {
   const std::lock_guard lock(mutex_);
   const auto found = vms_.find(vm);
   const auto its = found != vms_.end() ? found->second.lock() : nullptr;
   if (its != nullptr) store(limits, *its->account);
-}
-
-std::uint64_t VmPlace::held(protocol::Limit limit) const noexcept {
-  const std::lock_guard lock(vm_->mutex);
-  if (reaped_) return 0;  // the slot may be another session's
-  return vm_->account->slots[slot_].held[static_cast<std::size_t>(limit)].load(std::memory_order_relaxed);
 }
 
 VmPlacePtr VmAccounts::open(std::uint32_t vm, const Limits& limits, Refused& refused, std::string& error) {
