@@ -205,8 +205,7 @@ class Daemon {
         io_.stop();
       });
     });
-    live_config_->on_reload(
-        [this](bool applied) { store_->reloaded(applied, std::chrono::system_clock::now()); });
+    live_config_->on_reload([this](bool applied) { store_->reloaded(applied, std::chrono::system_clock::now()); });
     live_config_->on_change([this](const Config& config, bool reloaded) { apply(config, reloaded); });
     admin_ = actors.spawn(admin, admin_parts());
   }
@@ -292,16 +291,14 @@ class Daemon {
 
   /// All of the new configuration, or nothing of it. Sessions go on.
   void reload() {
-    const std::vector<std::string> reasons = live_config_->reload();
-    for (const std::string& reason : reasons) log::error("the configuration is not reloaded", {{"reason", reason}});
-    store_->reloaded(reasons.empty(), std::chrono::system_clock::now());
+    for (const std::string& reason : live_config_->reload())
+      log::error("the configuration is not reloaded", {{"reason", reason}});
   }
 
   /// Puts a configuration in force. Any thread, one at a time.
   void apply(const Config& config, bool reloaded) {
     if (reloaded) ServiceManager::reloading();
     context_->set_config(config);
-    store_->configured(context_->config());
     for (const VmConfig& vm : config.vms) context_->accounts.changed(vm.id, vm.limits);
     store_->configured(context_->config());
     if (reloaded) {
