@@ -74,6 +74,8 @@ class DeviceMemory {
   /// What the driver takes for so many bytes of a plain allocation.
   static protocol::u64 rounded(protocol::u64 bytes) noexcept;
 
+  /// True if reserve() would not wait, as things stand.
+  bool has_room(protocol::u64 bytes) const noexcept { return rounded(bytes) <= account_.left(protocol::Limit::memory); }
   /// Waits for what is about to go: a program that starts as another one ends finds the device as that one leaves it.
   /// Nothing: the VM is at its limit, and the refusal is counted. A thread that may wait.
   std::optional<Charge> reserve(protocol::u64 bytes);

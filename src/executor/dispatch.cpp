@@ -144,6 +144,7 @@ class CallJob final : public Job {
         header_(record.header),
         index_(record.index),
         tail_(record.tail, record.tail + record.header.tail_bytes),
+        unfinished_(session.unfinished.serial()),
         note_(std::move(note)) {
     std::memcpy(request_, record.request, sizeof request_);
     session_.blocking_calls.fetch_add(1, std::memory_order_relaxed);
@@ -153,6 +154,7 @@ class CallJob final : public Job {
     if (session_.ended()) return;
     Invocation in{session_, session_.cuda, current, header_, tail_, index_};
     in.on_worker = true;
+    in.unfinished = unfinished_;
     Reply reply{};
     CUresult result = CUDA_SUCCESS;
     if (invoke(in, request_, reply, result)) answer(in, result, reply, note_);
@@ -163,6 +165,7 @@ class CallJob final : public Job {
   vgpu_record header_;
   u32 index_;
   std::vector<std::byte> tail_;
+  const u64 unfinished_;
   CallNote note_;
   alignas(8) std::byte request_[kMaxRequestBytes];
 };
@@ -249,7 +252,9 @@ void dispatch(Session& session, CurrentContext& current, const RingReader::Recor
   if (session.backlog.on() && in.touched && !session.captures.any())
     session.backlog.submitted(record.header.context, *in.touched, Backlog::Clock::now());
   if (result == CUDA_SUCCESS && in.wait_event.native != nullptr) {
-    session.parking.park({in.wait_event, in.wait_pooled, in.answer(), record.index, std::move(note)});
+    const u64 finishes = in.wait_pooled ? session.unfinished.serial() : 0;
+    session.parking.park(
+        {in.wait_event, in.wait_pooled, in.wait_for_context, finishes, in.answer(), record.index, std::move(note)});
     return;
   }
   if (result == CUDA_SUCCESS && in.deferred) return;

@@ -22,11 +22,14 @@ struct Invocation {
   /// Set by the handler: the slot is answered when this event is done.
   EventPool::Event wait_event{};
   bool wait_pooled = true;
+  /// With it: all work of the context is waited for, of which the event is the last that is known.
+  bool wait_for_context = false;
   /// Set by the handler: it keeps the answer and gives it by itself.
   bool deferred = false;
   /// The stream that the handler asked for last.
   std::optional<CUstream> touched{};
-  bool on_worker = false;  ///< this thread may wait for the GPU
+  bool on_worker = false;        ///< this thread may wait for the GPU
+  protocol::u64 unfinished = 0;  ///< on a worker: serial() of what was unfinished when the record was read
   /// Set by the handler of a call with a slot, in place of anything it would do: it must wait for the GPU, and is run
   /// once more, on a worker.
   bool wants_worker = false;
@@ -44,9 +47,18 @@ struct Invocation {
   /// False: the handle names no stream. 0 is the legacy default stream.
   bool stream(protocol::StreamHandle handle, CUstream& native) noexcept {
     native = handle.value == 0 ? nullptr : session.handles.find<CUstream>(handle);
-    const bool found = handle.value == 0 || native != nullptr;
-    if (found) touched = native;
-    return found;
+    if (handle.value != 0 && native == nullptr) return false;
+    touched = native;
+    if (!on_worker) session.unfinished.touch(header.context, native);
+    return true;
+  }
+
+  /// True for what waits for all work of the GPU, if there may be some and this thread must not: the call comes back on
+  /// a worker. So it does during a capture, which belongs to this thread and forbids it such calls.
+  /// `waits`: it may have to wait for something else, too.
+  bool leave_to_worker(bool waits = false) noexcept {
+    wants_worker = !on_worker && (waits || session.captures.any() || !session.unfinished.none());
+    return wants_worker;
   }
 
   /// Records an event of our own behind the work on the stream; the slot is answered when it is done.

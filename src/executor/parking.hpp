@@ -58,7 +58,9 @@ class AwaitedEvents {
 /// A slot that is answered when an event is done.
 struct Wait {
   EventPool::Event event;
-  bool pooled = true;  ///< false: the guest's own event
+  bool pooled = true;            ///< false: the guest's own event
+  bool for_context = false;      ///< the context is synchronized when the event is done
+  protocol::u64 unfinished = 0;  ///< of Unfinished: what was last asked of the stream; 0: the event is an older one
   Answer answer;
   protocol::u32 call = 0;  ///< index in the catalogue
   CallNote note;

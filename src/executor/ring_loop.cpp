@@ -66,7 +66,7 @@ void RingLoop::run() {
     if (may_read() && !throttled && read()) continue;
     if (read_overdue()) continue;
     if (throttled || !session_.parking.empty()) {
-      poll_parked();
+      poll_parked(Clock::now());
       pause_.step();
       continue;
     }
@@ -129,7 +129,7 @@ bool RingLoop::read_batch() {
       case Reading::record:
         break;
     }
-    if (!session_.parking.empty()) poll_parked();
+    if (!session_.parking.empty()) poll_parked_now_and_then();
     if (commands_.pending() || is_throttled()) return true;
   }
   const Clock::time_point now = Clock::now();
@@ -171,7 +171,7 @@ bool RingLoop::pay_for_call() {
   const auto wait = rate_.pay();
   if (wait == std::chrono::nanoseconds(0)) return true;
   bump(session_.stats.calls_delayed);
-  if (!session_.parking.empty()) poll_parked();
+  if (!session_.parking.empty()) poll_parked_now_and_then();
   // Not for longer: the daemon's wishes and parked waits are looked at meanwhile.
   std::this_thread::sleep_for(std::min<Clock::duration>(wait, kLongestDelay));
   lease_.check(Clock::now());
@@ -203,9 +203,11 @@ void RingLoop::end_by_violation() {
                            position, reader_.detail()));
 }
 
-void RingLoop::poll_parked() {
-  const Clock::time_point now = Clock::now();
-  if (now - last_poll_ < kPollEvery) return;
+void RingLoop::poll_parked_now_and_then() {
+  if (const Clock::time_point now = Clock::now(); now - last_poll_ >= kPollEvery) poll_parked(now);
+}
+
+void RingLoop::poll_parked(Clock::time_point now) {
   last_poll_ = now;
   session_.parking.poll(current_);
   lease_.check(now);

@@ -42,7 +42,8 @@ class RingLoop {
   bool pay_for_call();
   void read_rest();
   void end_by_violation();
-  void poll_parked();
+  void poll_parked(Clock::time_point now);
+  void poll_parked_now_and_then();
   /// Polls the empty ring for a while. True if something came.
   bool spin();
   /// Makes the guest ring from now on. False: a record has come meanwhile.

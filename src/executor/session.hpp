@@ -24,6 +24,7 @@
 #include "executor/region.hpp"
 #include "executor/signal.hpp"
 #include "executor/stats.hpp"
+#include "executor/unfinished.hpp"
 #include "executor/user_references.hpp"
 #include "executor/workers.hpp"
 
@@ -87,6 +88,7 @@ class Session {
   std::mutex extents_mutex;
   std::map<protocol::u64, protocol::u64> extents;  ///< of the arena, registered with the driver: offset and bytes
   Parking parking;                                 ///< reader thread only, but for its events
+  Unfinished unfinished{contexts};
   Backlog backlog;
   std::atomic<unsigned> blocking_calls{0};   ///< on workers, or waiting for one
   std::atomic<bool> waits_on_memory{false};  ///< there was an operation that waits for a value in memory

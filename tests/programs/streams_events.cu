@@ -13,9 +13,10 @@ __global__ void multiply_add(int* values, int count, int factor, int addend) {
     values[i] = values[i] * factor + addend;
 }
 
-/// Waits until the host writes to `go`, but not forever.
+/// Waits until the host writes to `go`, but not forever: longer than a host that is itself emulated takes for its
+/// calls.
 __global__ void wait_for_host(volatile int* go, int* gave_up) {
-  for (int i = 0; i < 100000000; ++i)
+  for (long long i = 0; i < 10000000000; ++i)
     if (*go != 0) return;
   *gave_up = 1;
 }

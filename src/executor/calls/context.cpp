@@ -152,7 +152,16 @@ VGPU_HANDLER(cuCtxDestroy) {
 }
 
 VGPU_HANDLER(cuCtxSynchronize) {
-  const CUresult result = in.session.synchronize(in.header.context);
+  Session& session = in.session;
+  // Programs with one stream are the usual: to wait for that needs no thread.
+  if (const auto stream = session.unfinished.only(in.header.context);
+      stream && !in.on_worker && !session.captures.any()) {
+    in.wait_for_context = true;
+    return in.answer_after(*stream);
+  }
+  if (in.leave_to_worker()) return CUDA_SUCCESS;
+  const CUresult result = session.synchronize(in.header.context);
+  if (result == CUDA_SUCCESS) session.unfinished.synchronized(in.header.context, in.unfinished);
   in.session.kernel_text.look();
   return result;
 }

@@ -46,6 +46,7 @@ CUresult register_extent(Invocation& in, std::byte* host, u64 offset, u64 bytes,
 }  // namespace
 
 VGPU_HANDLER(cuMemAlloc) {
+  if (in.leave_to_worker(!in.session.memory.has_room(request.bytes))) return CUDA_SUCCESS;
   return in.session.memory.hold(request.bytes, in.header.context, [&](u64& address) {
     CUdeviceptr pointer = 0;
     const CUresult result = in.cuda.cuMemAlloc_v2(&pointer, request.bytes);
@@ -71,6 +72,7 @@ VGPU_HANDLER(cuMemAllocPitch) {
 }
 
 VGPU_HANDLER(cuMemFree) {
+  if (in.leave_to_worker()) return CUDA_SUCCESS;
   const CUdeviceptr pointer = device_pointer(request.pointer);
   return in.session.memory.let_go(pointer, [&] { return in.cuda.cuMemFree_v2(pointer); });
 }

@@ -24,6 +24,7 @@ VGPU_HANDLER(cuStreamDestroy) {
     if (in.cuda.cuStreamEndCapture(stream, &graph) == CUDA_SUCCESS && own) in.cuda.cuGraphDestroy(graph);
     in.session.captures.end(stream);
   }
+  in.session.unfinished.forget(stream);
   return in.cuda.cuStreamDestroy_v2(stream);
 }
 
