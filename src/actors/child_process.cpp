@@ -23,7 +23,7 @@ struct Prepared {
   const char* program;
   char* const* arguments;
   char* const* environment;
-  std::array<int, 6> descriptors;
+  std::array<int, 2> descriptors;
   pid_t parent;
   std::uint64_t namespaces;
 };

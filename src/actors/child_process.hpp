@@ -16,7 +16,7 @@ struct ChildSpec {
   std::string program;
   std::vector<std::string> arguments;    ///< the first is the program's own name
   std::vector<std::string> environment;  ///< "NAME=value"
-  std::array<int, 6> descriptors{-1, -1, -1, -1, -1, -1};
+  std::array<int, 2> descriptors{-1, -1};
   std::uint64_t namespaces = 0;  ///< CLONE_NEW…: that it starts in new ones of
 };
 

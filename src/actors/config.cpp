@@ -219,9 +219,10 @@ class Reader {
   void read_executor(const toml::table* table) {
     static const toml::table kNone;
     TableReader reader(mistakes_, table != nullptr ? *table : kNone, "[executor]",
-                       {"spin_microseconds", "path", "region_size", "images", "images_size", "context_memory",
+                       {"spin_microseconds", "path", "spares", "region_size", "images", "images_size", "context_memory",
                         "sandbox", "sandbox_ids", "host_memory"});
     config_.sandbox = read_sandbox(reader);
+    if (const auto spares = reader.number("spares", 0, 64)) config_.spare_executors = *spares;
     if (const auto spin = reader.number("spin_microseconds", 0, 1'000'000)) config_.spin_microseconds = *spin;
     if (const auto path = reader.text("path")) {
       config_.executor = *path;

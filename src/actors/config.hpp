@@ -131,6 +131,7 @@ struct Config {
   std::uint32_t spin_microseconds = 50;
   std::optional<std::uint64_t> context_memory;  ///< bytes that a context takes; nothing: what is known of the driver
   std::filesystem::path executor;               ///< empty: beside vgpud
+  std::uint32_t spare_executors = 2;            ///< that wait for a session, for each GPU
   SandboxConfig sandbox;
   std::uint64_t region_bytes = std::uint64_t{16} << 30;
   std::filesystem::path images;                         ///< where executors keep programs' images; empty: nowhere

@@ -53,6 +53,18 @@ struct Context {
     }
     return places;
   }
+  /// The drivers of the places that sessions may get now. A GPU that is drained or unhealthy is not among them: its
+  /// operator may want to reset it, and nothing may hold it open.
+  std::vector<Driver> open_drivers() const {
+    const ConfigPtr now = config();
+    std::vector<Driver> drivers;
+    for_each_member([&](const std::string& name, const Pool::Member& member) {
+      const PoolConfig* const pool = now->pool(name);
+      if (pool != nullptr && !pool->drained && gpus->unhealthy(member.place.uuids).empty())
+        drivers.push_back(member.place.driver);
+    });
+    return drivers;
+  }
   void set_config(Config config) { config_.store(std::make_shared<const Config>(std::move(config))); }
 
   Deadlines deadlines;

@@ -32,6 +32,7 @@
 #include "actors/pool_scheduler.hpp"
 #include "actors/process_setup.hpp"
 #include "actors/service_manager.hpp"
+#include "actors/spare_executors.hpp"
 #include "actors/vm_link.hpp"
 #include "common/log.hpp"
 #include "common/paths.hpp"
@@ -43,7 +44,6 @@ namespace {
 /// From the signal to giving up on a clean end.
 constexpr std::chrono::milliseconds kStopDeadline{4'500};
 /// A part of the sandbox that is the daemon's to give, not the executor's to build.
-constexpr const char* kCgroup = "cgroup";
 
 int fail(const std::string& text) {
   log::error("vgpud cannot start", {{"reason", text}});
@@ -105,6 +105,7 @@ class Daemon {
     });
     acceptors_ = {&guests, &vms, &admins};
     log_start();
+    keep_spares();
     service_manager_.ready([this] { caf::anon_send(admin_, alive_atom_v); });
     tell_status();
     io_.run();
@@ -154,7 +155,8 @@ class Daemon {
     ivshmem_ = IvshmemServers::start(io_, config_, error);
     if (ivshmem_ == nullptr) return false;
     if (!config_.images.empty()) {
-      context_->images = ImageFolders::make(config_.images, error, sandbox_->image_groups());
+      context_->images = ImageFolders::make(
+          config_.images, error, sandbox_->own_user() ? ImageFolders::For::any_user : ImageFolders::For::own_user);
       if (context_->images == nullptr) return false;
     }
     if (!config_.state.empty()) {
@@ -172,7 +174,7 @@ class Daemon {
     });
     for (const sandbox::Finding& finding : sandbox_->findings())
       store_->sandbox_part(std::string(part_name(finding.part)), finding.reason.empty());
-    store_->sandbox_part(kCgroup, sandbox_->cgroup_missing().empty());
+    store_->sandbox_part(ExecutorSandbox::kCgroup, sandbox_->cgroup_missing().empty());
     if (config_.metrics) {
       server_ = MetricsServer::start(
           *config_.metrics, store_, [this] { return health_text(); }, error);
@@ -186,7 +188,12 @@ class Daemon {
     for (const PoolConfig& pool : config_.pools)
       for (Pool::Member& member : context_->pools[pool.name].members)
         member.scheduler = actors.spawn(pool_scheduler, pool.name, boxed(make_policy(pool)));
-    context_->gpus->start([context = context_](const Gpu& gpu, const std::string& reason) {
+    spares_ = SpareExecutors::make(io_, [this](const Driver& driver, ExecutorProcess::Handlers handlers,
+                                               std::string& error) {
+      const ExecutorLaunch launch{context_->executor_program, driver, config_.log_format == LogFormat::json, nullptr};
+      return launch_executor(io_, launch, *sandbox_, std::move(handlers), error);
+    });
+    context_->gpus->start([this, context = context_](const Gpu& gpu, const std::string& reason) {
       log::error("a GPU is unhealthy: its sessions are ended, and it gets no others until vgpud is reloaded",
                  {{"gpu", gpu.uuid}, {"name", gpu.name}, {"reason", reason}});
       context->for_each_member([&](const std::string&, const Pool::Member& member) {
@@ -194,9 +201,14 @@ class Daemon {
         if (std::find(uuids.begin(), uuids.end(), gpu.uuid) != uuids.end())
           caf::anon_send(member.scheduler, lost_atom_v, gpu.uuid + ": " + reason);
       });
+      keep_spares();
     });
     context_->start_executor = [this](const ExecutorSpec& spec, ExecutorProcess::Handlers handlers,
-                                      std::string& error) {
+                                      std::string& error) -> ExecutorProcessPtr {
+      if (const PreparedExecutorPtr spare = spares_->take(spec.driver)) {
+        spare->begin(spec, std::move(handlers));
+        return spare;
+      }
       return start_executor_process(io_, spec, *sandbox_, std::move(handlers), error);
     };
     listener_ = actors.spawn(listener, ContextPtr(context_), [this] {
@@ -243,26 +255,8 @@ class Daemon {
                            std::to_string(config->vms.size()) + " configured VMs; see vgpuctl status");
   }
 
-  void log_sandbox() {
-    std::string in_force;
-    for (const sandbox::Finding& finding : sandbox_->findings())
-      if (finding.reason.empty()) in_force.append(in_force.empty() ? "" : ",").append(part_name(finding.part));
-    if (sandbox_->cgroup_missing().empty()) in_force.append(in_force.empty() ? "" : ",").append(kCgroup);
-    log::info("executor sandbox", {{"in_force", in_force.empty() ? "nothing" : in_force}});
-    if (config_.sandbox.mode == SandboxConfig::Mode::off) return;
-    if (!sandbox_->cgroup_missing().empty()) {
-      const bool wanted = config_.sandbox.host_memory_bytes.has_value();
-      log::write(wanted ? log::Level::warn : log::Level::info, "executors have no cgroups of their own",
-                 {{"part", kCgroup}, {"reason", sandbox_->cgroup_missing()}});
-    }
-    for (const sandbox::Finding& finding : sandbox_->findings())
-      if (!finding.reason.empty())
-        log::warn("executors lack a part of the sandbox",
-                  {{"part", part_name(finding.part)}, {"reason", finding.reason}});
-  }
-
   void log_start() {
-    log_sandbox();
+    sandbox_->log_findings();
     if (!config_.admin_gid)
       log::info("only root and vgpud's own user may use vgpuctl", {{"missing_group", config_.admin_group}});
     for (const PoolConfig& pool : context_->config()->pools)
@@ -279,6 +273,11 @@ class Daemon {
                                  {"metrics", metrics_text()},
                                  {"pid", ::getpid()},
                                  {"most_connections", context_->most_connections}});
+  }
+
+  /// Spare executors for the GPUs that sessions may get now.
+  void keep_spares() const {
+    spares_->keep(context_->open_drivers(), sandbox_->takes_images_later() ? context_->config()->spare_executors : 0);
   }
 
   void wait_for_reload() {
@@ -309,6 +308,7 @@ class Daemon {
     context_->for_each_member([this](const std::string&, const Pool::Member& member) {
       caf::anon_send(member.scheduler, changed_atom_v, context_->config());
     });
+    keep_spares();
     if (!reloaded) return;
     log::info("the configuration was reloaded", {{"pools", config.pools.size()}, {"vms", config.vms.size()}});
     ServiceManager::reloaded();
@@ -322,6 +322,7 @@ class Daemon {
     ServiceManager::stopping();
     service_manager_.stop();
     for (Acceptor* acceptor : acceptors_) acceptor->close();
+    spares_->keep({}, 0);
     caf::anon_send(listener_, stop_atom_v);
     watchdog_.expires_after(kStopDeadline);
     watchdog_.async_wait([this](const asio::error_code& failure) {
@@ -372,6 +373,7 @@ class Daemon {
   std::shared_ptr<LiveConfig> live_config_;
   std::unique_ptr<IvshmemServers> ivshmem_;
   std::unique_ptr<ExecutorSandbox> sandbox_;
+  std::shared_ptr<SpareExecutors> spares_;
   std::shared_ptr<MetricsStore> store_;
   std::shared_ptr<Accounting> accounting_;
   std::unique_ptr<MetricsServer> server_;

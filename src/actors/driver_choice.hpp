@@ -18,6 +18,7 @@ struct Driver {
   bool software = false;
   std::filesystem::path nvml;            ///< the NVML that knows its GPUs; empty: none was found
   std::vector<std::string> environment;  ///< "NAME=value" for the executor, in place of the daemon's own
+  bool operator==(const Driver&) const = default;
 };
 
 /// Where to look; a test names folders of its own.

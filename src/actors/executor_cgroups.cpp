@@ -101,8 +101,8 @@ std::shared_ptr<ExecutorCgroups> ExecutorCgroups::make(const fs::path& folder, c
   return std::shared_ptr<ExecutorCgroups>(new ExecutorCgroups(folder, limits));
 }
 
-std::unique_ptr<ExecutorCgroups::Leaf> ExecutorCgroups::make_leaf(std::uint32_t session, std::string& error) {
-  const fs::path folder = folder_ / ("executor-" + std::to_string(session));
+std::unique_ptr<ExecutorCgroups::Leaf> ExecutorCgroups::make_leaf(std::uint32_t number, std::string& error) {
+  const fs::path folder = folder_ / ("executor-" + std::to_string(number));
   if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
     error = failed("making the cgroup " + folder.string());
     return nullptr;

@@ -45,7 +45,7 @@ class ExecutorCgroups : public std::enable_shared_from_this<ExecutorCgroups> {
                                                const std::vector<std::string>& controllers, std::string& reason);
 
   /// Null: `error` says why.
-  std::unique_ptr<Leaf> make_leaf(std::uint32_t session, std::string& error);
+  std::unique_ptr<Leaf> make_leaf(std::uint32_t number, std::string& error);
 
  private:
   ExecutorCgroups(std::filesystem::path folder, const Limits& limits) : folder_(std::move(folder)), limits_(limits) {}

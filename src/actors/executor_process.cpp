@@ -16,6 +16,7 @@
 
 #include "actors/child_process.hpp"
 #include "actors/executor_sandbox.hpp"
+#include "common/descriptor_message.hpp"
 #include "common/unique_fd.hpp"
 
 namespace vgpu::daemon {
@@ -23,17 +24,57 @@ namespace {
 
 using protocol::ExecutorCommand;
 using protocol::ExecutorEvent;
+using protocol::StartFd;
 
-class Process final : public ExecutorProcess, public std::enable_shared_from_this<Process> {
+/// Everything that a session's executor has to know, and the descriptors that go with it.
+class StartMessage {
  public:
-  Process(asio::io_context& io, Child child, UniqueFd link, ExecutorSandbox::Start started_in, VmPlacePtr place,
+  StartMessage(const ExecutorSpec& spec, bool with_images) {
+    command.type = ExecutorCommand::Type::start;
+    command.session = spec.session;
+    command.vm = spec.vm;
+    command.watch = spec.watch;
+    command.region_bytes = spec.memory->region_bytes();
+    if (const VmMemory* vm = spec.memory->vm()) {
+      command.flags = ExecutorCommand::kInVm;
+      command.channel_offset = spec.memory->region_offset();
+      command.channel = spec.memory->channel();
+      command.arena_offset = vm->arena_offset();
+    }
+    command.spin_microseconds = spec.spin_microseconds;
+    command.images_bytes = spec.images_bytes;
+    command.device = spec.driver.device;
+    command.context_memory = spec.context_memory;
+    if (spec.place != nullptr) command.account_slot = spec.place->slot();
+    spec.pool.copy(command.pool.data(), command.pool.size() - 1);
+    add(StartFd::region, spec.memory->region_fd());
+    add(StartFd::stats, spec.memory->stats_fd());
+    add(StartFd::account, spec.place != nullptr ? spec.place->fd() : -1);
+    add(StartFd::interrupt, spec.memory->interrupt_fd());
+    add(StartFd::images, with_images && spec.images != nullptr ? spec.images->get() : -1);
+  }
+
+  ExecutorCommand command;
+  std::vector<int> descriptors;
+
+ private:
+  void add(StartFd which, int fd) {
+    if (fd < 0) return;
+    command.descriptors |= protocol::bit(which);
+    descriptors.push_back(fd);
+  }
+};
+
+class Process final : public PreparedExecutor, public std::enable_shared_from_this<Process> {
+ public:
+  Process(asio::io_context& io, Child child, UniqueFd link, ExecutorSandbox::Start started_in, bool takes_images,
           Handlers handlers)
       : io_(io),
         pid_(child.pid),
         link_(io, link.release()),
         pidfd_(io, child.pidfd.release()),
         started_in_(std::move(started_in)),
-        place_(std::move(place)),
+        takes_images_(takes_images),
         handlers_(std::move(handlers)) {}
 
   pid_t pid() const noexcept override { return pid_; }
@@ -45,6 +86,12 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
       self->pidfd_.async_wait(asio::posix::stream_descriptor::wait_read, [self](const asio::error_code& error) {
         if (!error) self->reap();
       });
+    });
+  }
+
+  void begin(const ExecutorSpec& spec, Handlers handlers) override {
+    asio::post(io_, [self = shared_from_this(), spec, handlers = std::move(handlers)]() mutable {
+      self->begin_now(spec, std::move(handlers));
     });
   }
 
@@ -74,6 +121,19 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
   }
 
  private:
+  void begin_now(const ExecutorSpec& spec, Handlers handlers) {
+    place_ = spec.place;
+    handlers_ = std::move(handlers);
+    if (reaped_) return finish();
+    if (link_.is_open()) {
+      const StartMessage start(spec, takes_images_);
+      // It is the second message in an empty buffer: a failure means that the process is about to be gone.
+      send_with_descriptors(link_.native_handle(), &start.command, sizeof start.command, start.descriptors,
+                            MSG_DONTWAIT);
+    }
+    wait_for_event();
+  }
+
   void kill_group() {
     if (reaped_) return;
     ::kill(-pid_, SIGKILL);
@@ -122,7 +182,7 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
       result = ::waitid(P_PIDFD, static_cast<id_t>(pidfd_.native_handle()), &info, WEXITED);
     } while (result != 0 && errno == EINTR);
     reaped_ = true;
-    if (place_ != nullptr) place_->reaped();
+    how_it_ended_ = exit_text(info.si_code, info.si_status);
     started_in_ = {};
     // What it said last explains its end, so it comes first. Bounded: the buffer is.
     for (int i = 0; i < 64 && link_.is_open() && read_event(); ++i) {
@@ -130,9 +190,14 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
     asio::error_code ignored;
     link_.close(ignored);
     pidfd_.close(ignored);
+    finish();
+  }
+
+  void finish() {
+    if (place_ != nullptr) place_->reaped();
     Handlers handlers = std::move(handlers_);
     handlers_ = {};
-    if (handlers.exited) handlers.exited(exit_text(info.si_code, info.si_status));
+    if (handlers.exited) handlers.exited(how_it_ended_);
   }
 
   asio::io_context& io_;
@@ -140,8 +205,10 @@ class Process final : public ExecutorProcess, public std::enable_shared_from_thi
   asio::posix::stream_descriptor link_;
   asio::posix::stream_descriptor pidfd_;
   ExecutorSandbox::Start started_in_;  ///< its user and cgroup are nobody else's until it is reaped
-  const VmPlacePtr place_;
+  const bool takes_images_;
+  VmPlacePtr place_;  ///< of its session
   Handlers handlers_;
+  std::string how_it_ended_;
   bool waiting_ = false;
   bool reaped_ = false;
 };
@@ -182,75 +249,60 @@ bool not_for_executors(std::string_view entry) {
                       [&](std::string_view start) { return entry.starts_with(start); });
 }
 
-ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSpec& spec,
-                                          const ExecutorSandbox& sandbox, ExecutorProcess::Handlers handlers,
-                                          std::string& error) {
+PreparedExecutorPtr launch_executor(asio::io_context& io, const ExecutorLaunch& launch, const ExecutorSandbox& sandbox,
+                                    ExecutorProcess::Handlers handlers, std::string& error) {
   const auto failed = [&](const char* what) {
     error = std::string(what) + ": " + std::strerror(errno);
     return nullptr;
   };
+  ExecutorCommand prepare;
+  prepare.type = ExecutorCommand::Type::prepare;
+  prepare.log_json = launch.log_json ? 1 : 0;
+  const std::string library = launch.driver.library.string();
+  if (library.size() >= prepare.driver_library.size()) {
+    error = "the driver library's path is longer than 255 bytes: " + library;
+    return nullptr;
+  }
+  library.copy(prepare.driver_library.data(), prepare.driver_library.size() - 1);
   std::array<int, 2> pair{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) return failed("socketpair");
   UniqueFd ours(pair[0]), theirs(pair[1]);
 
   ExecutorSandbox::Start start_in;
-  const int images = spec.images != nullptr ? spec.images->get() : -1;
-  if (!sandbox.start_for(spec.session, spec.driver, images, start_in, error)) return nullptr;
+  if (!sandbox.start_with(launch.driver, start_in, error)) return nullptr;
   ChildSpec child_spec;
-  child_spec.program = spec.program.string();
+  child_spec.program = launch.program.string();
   child_spec.arguments = start_in.order.arguments();
   child_spec.arguments.insert(child_spec.arguments.begin(), "vgpu-executor");
-  child_spec.environment = executor_environment(::environ, spec.driver);
+  child_spec.environment = executor_environment(::environ, launch.driver);
   if (!start_in.order.parts.empty()) std::erase_if(child_spec.environment, not_for_executors);
   // Compiled kernels on disk, which all programs of a user share, have no place there.
   if (start_in.order.parts.has(sandbox::Part::files)) child_spec.environment.push_back("CUDA_CACHE_DISABLE=1");
-  child_spec.descriptors = {theirs.get(),
-                            spec.memory->region_fd(),
-                            spec.memory->stats_fd(),
-                            spec.memory->interrupt_fd(),
-                            images,
-                            spec.place != nullptr ? spec.place->fd() : -1};
+  child_spec.descriptors = {theirs.get(), launch.images != nullptr ? launch.images->get() : -1};
   child_spec.namespaces = start_in.namespaces;
   Child child = start_child(std::move(child_spec));
   if (child.pid < 0) return failed("starting the process");
-  // Before it is told to start: it has hardly touched memory yet.
+  // Before it is told anything: it has hardly touched memory yet.
   const bool placed = start_in.cgroup == nullptr || start_in.cgroup->add(child.pid);
   if (!placed) failed("putting the process into its cgroup");
-  auto process = std::make_shared<Process>(io, std::move(child), std::move(ours), std::move(start_in), spec.place,
-                                           std::move(handlers));
+  auto process = std::make_shared<Process>(io, std::move(child), std::move(ours), std::move(start_in),
+                                           sandbox.takes_images_later(), std::move(handlers));
   process->start();
   if (!placed) {
     process->abandon();
     return nullptr;
   }
+  process->send(prepare);
+  return process;
+}
 
-  ExecutorCommand start;
-  start.type = ExecutorCommand::Type::start;
-  start.session = spec.session;
-  start.vm = spec.vm;
-  start.watch = spec.watch;
-  start.log_json = spec.log_json ? 1 : 0;
-  start.region_bytes = spec.memory->region_bytes();
-  if (const VmMemory* vm = spec.memory->vm()) {
-    start.flags = ExecutorCommand::kInVm;
-    start.channel_offset = spec.memory->region_offset();
-    start.channel = spec.memory->channel();
-    start.arena_offset = vm->arena_offset();
-  }
-  start.spin_microseconds = spec.spin_microseconds;
-  start.images_bytes = spec.images_bytes;
-  start.device = spec.driver.device;
-  start.context_memory = spec.context_memory;
-  if (spec.place != nullptr) start.account_slot = spec.place->slot();
-  spec.pool.copy(start.pool.data(), start.pool.size() - 1);
-  const std::string library = spec.driver.library.string();
-  if (library.size() >= start.driver_library.size()) {
-    process->abandon();
-    error = "the driver library's path is longer than 255 bytes: " + library;
-    return nullptr;
-  }
-  library.copy(start.driver_library.data(), start.driver_library.size() - 1);
-  process->send(start);
+ExecutorProcessPtr start_executor_process(asio::io_context& io, const ExecutorSpec& spec,
+                                          const ExecutorSandbox& sandbox, ExecutorProcess::Handlers handlers,
+                                          std::string& error) {
+  const ExecutorLaunch launch{spec.program, spec.driver, spec.log_json,
+                              sandbox.takes_images_later() ? nullptr : spec.images};
+  const PreparedExecutorPtr process = launch_executor(io, launch, sandbox, handlers, error);
+  if (process != nullptr) process->begin(spec, std::move(handlers));
   return process;
 }
 

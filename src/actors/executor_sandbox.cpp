@@ -5,7 +5,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 
 #include "actors/child_process.hpp"
 #include "actors/executor_process.hpp"
+#include "common/log.hpp"
 
 namespace vgpu::daemon {
 namespace {
@@ -153,20 +153,30 @@ std::unique_ptr<ExecutorSandbox> ExecutorSandbox::find(const SandboxConfig& conf
   return result;
 }
 
-bool ExecutorSandbox::own_user() const noexcept { return parts_.has(Part::user) && (namespaces_ & CLONE_NEWUSER) == 0; }
-
-/// The first of the range is the group of executors that have no folder.
-ImageFolders::Groups ExecutorSandbox::image_groups() const noexcept {
-  return own_user() ? ImageFolders::Groups{config_.first_id + 1, config_.last_id} : ImageFolders::Groups{};
+void ExecutorSandbox::log_findings() const {
+  std::string in_force;
+  for (const Finding& finding : findings_)
+    if (finding.reason.empty()) in_force.append(in_force.empty() ? "" : ",").append(part_name(finding.part));
+  if (cgroup_missing_.empty()) in_force.append(in_force.empty() ? "" : ",").append(kCgroup);
+  log::info("executor sandbox", {{"in_force", in_force.empty() ? "nothing" : in_force}});
+  if (config_.mode == SandboxConfig::Mode::off) return;
+  if (!cgroup_missing_.empty())
+    log::write(config_.host_memory_bytes ? log::Level::warn : log::Level::info,
+               "executors have no cgroups of their own", {{"part", kCgroup}, {"reason", cgroup_missing_}});
+  for (const Finding& finding : findings_)
+    if (!finding.reason.empty())
+      log::warn("executors lack a part of the sandbox",
+                {{"part", part_name(finding.part)}, {"reason", finding.reason}});
 }
 
-bool ExecutorSandbox::start_for(std::uint32_t session, const Driver& driver, int images, Start& start,
-                                std::string& error) const {
+bool ExecutorSandbox::own_user() const noexcept { return parts_.has(Part::user) && (namespaces_ & CLONE_NEWUSER) == 0; }
+
+bool ExecutorSandbox::start_with(const Driver& driver, Start& start, std::string& error) const {
   start.order = order_of(config_, namespaces_);
   start.order.parts = parts_;
   start.order.driver = driver.library.string();
   start.namespaces = namespaces_;
-  if (cgroups_ != nullptr && (start.cgroup = cgroups_->make_leaf(session, error)) == nullptr) return false;
+  if (cgroups_ != nullptr && (start.cgroup = cgroups_->make_leaf(++started_, error)) == nullptr) return false;
   if (!own_user()) return true;
   start.user = users_->take();
   if (start.user == nullptr) {
@@ -174,8 +184,7 @@ bool ExecutorSandbox::start_for(std::uint32_t session, const Driver& driver, int
     return false;
   }
   start.order.uid = start.user->number();
-  struct stat folder {};
-  if (images >= 0 && ::fstat(images, &folder) == 0) start.order.gid = folder.st_gid;
+  start.order.gid = start.user->number();
   return true;
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -8,7 +9,6 @@
 #include "actors/driver_choice.hpp"
 #include "actors/executor_cgroups.hpp"
 #include "actors/id_range.hpp"
-#include "actors/image_folders.hpp"
 #include "common/sandbox_order.hpp"
 
 namespace vgpu::daemon {
@@ -26,10 +26,17 @@ class ExecutorSandbox {
   /// Why executors have no cgroup each; empty: they have.
   const std::string& cgroup_missing() const noexcept { return cgroup_missing_; }
   bool off() const noexcept { return parts_.empty(); }
+  /// Says all of that in the log.
+  void log_findings() const;
+  /// What the cgroup is called beside the parts.
+  static constexpr const char* kCgroup = "cgroup";
 
-  /// Groups that folders of images are given to, so that the executors of one user of a VM share one; none where
-  /// executors have the daemon's own user.
-  ImageFolders::Groups image_groups() const noexcept;
+  /// True if executors have users of their own, which are not the daemon's.
+  bool own_user() const noexcept;
+  /// True if an executor may get its folder of images when it is shut in already: from there it reaches nothing else,
+  /// since a user of its own may not enter the folder above, or there is no wall around files anyway. Otherwise its
+  /// mount view must have the folder from the start.
+  bool takes_images_later() const noexcept { return own_user() || !parts_.has(sandbox::Part::files); }
 
   /// How one executor is to be started.
   struct Start {
@@ -38,12 +45,11 @@ class ExecutorSandbox {
     std::unique_ptr<IdRange::Id> user;  ///< to be held as long as the process lives; null where it has none of its own
     std::unique_ptr<ExecutorCgroups::Leaf> cgroup;  ///< likewise; the process has to be added
   };
-  /// `images`: its folder's descriptor, or -1. False: `error` says why.
-  bool start_for(std::uint32_t session, const Driver& driver, int images, Start& start, std::string& error) const;
+  /// False: `error` says why.
+  bool start_with(const Driver& driver, Start& start, std::string& error) const;
 
  private:
   explicit ExecutorSandbox(const SandboxConfig& config);
-  bool own_user() const noexcept;
 
   SandboxConfig config_;
   std::vector<sandbox::Finding> findings_;
@@ -52,6 +58,7 @@ class ExecutorSandbox {
   std::shared_ptr<IdRange> users_;
   std::shared_ptr<ExecutorCgroups> cgroups_;
   std::string cgroup_missing_;
+  mutable std::atomic<std::uint32_t> started_{0};  ///< numbers the cgroups
 };
 
 }  // namespace vgpu::daemon

@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "actors/eventfd.hpp"
+#include "common/descriptor_message.hpp"
 
 namespace vgpu::daemon {
 namespace {
@@ -95,25 +96,10 @@ class SeqpacketGuestSocket final : public GuestSocket, public std::enable_shared
   }
 
   void send(const protocol::Welcome& welcome, const SessionMemory* memory) {
-    iovec part{const_cast<protocol::Welcome*>(&welcome), sizeof welcome};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> control{};
-    if (memory != nullptr) {
-      const std::array<int, 2> fds{memory->region_fd(), memory->doorbell_fd()};
-      message.msg_control = control.data();
-      message.msg_controllen = control.size();
-      cmsghdr* header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(sizeof fds);
-      std::memcpy(CMSG_DATA(header), fds.data(), sizeof fds);
-    }
-    ssize_t sent = 0;
-    do {
-      sent = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (sent < 0 && errno == EINTR);
+    std::vector<int> descriptors;
+    if (memory != nullptr) descriptors = {memory->region_fd(), memory->doorbell_fd()};
+    const ssize_t sent =
+        send_with_descriptors(socket_.native_handle(), &welcome, sizeof welcome, descriptors, MSG_DONTWAIT);
     // The socket's buffer is empty before its only message, so a failure means that the peer is gone.
     if (sent < 0 && handlers_.hangup) handlers_.hangup();
   }

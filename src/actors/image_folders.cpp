@@ -32,8 +32,7 @@ void remove_stale(const std::filesystem::path& parent) {
 
 }  // namespace
 
-std::unique_ptr<ImageFolders> ImageFolders::make(const std::filesystem::path& parent, std::string& error,
-                                                 Groups groups) {
+std::unique_ptr<ImageFolders> ImageFolders::make(const std::filesystem::path& parent, std::string& error, For whom) {
   std::error_code failure;
   std::filesystem::create_directories(parent, failure);
   remove_stale(parent);
@@ -45,7 +44,7 @@ std::unique_ptr<ImageFolders> ImageFolders::make(const std::filesystem::path& pa
     struct stat status {};
     // A folder that was removed before the lock was had no longer has a name.
     if (lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0 && ::fstat(lock.get(), &status) == 0 && status.st_nlink > 0)
-      return std::unique_ptr<ImageFolders>(new ImageFolders(std::move(folder), std::move(lock), groups));
+      return std::unique_ptr<ImageFolders>(new ImageFolders(std::move(folder), std::move(lock), whom));
     std::filesystem::remove_all(folder, failure);
   }
   error = "no folder for images can be made in " + parent.string() + ": " + std::strerror(errno) +
@@ -58,15 +57,6 @@ ImageFolders::~ImageFolders() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
-/// What is made in it belongs to the folder's group, too. A group is never used again: files may be left that have it.
-bool ImageFolders::give_to_group(const std::filesystem::path& folder) const {
-  if (groups_.first > groups_.last || ::chown(folder.c_str(), static_cast<uid_t>(-1), groups_.first) != 0 ||
-      ::chmod(folder.c_str(), 02770) != 0)
-    return false;
-  ++groups_.first;
-  return true;
-}
-
 UniqueFd ImageFolders::open(std::uint32_t vm, bool in_vm, uid_t user) const {
   const std::filesystem::path folder =
       folder_ / (std::to_string(vm) + (in_vm ? "-guest-" : "-host-") + std::to_string(user));
@@ -75,7 +65,8 @@ UniqueFd ImageFolders::open(std::uint32_t vm, bool in_vm, uid_t user) const {
   if (!users.contains(user) && users.size() == kMostUsers) return UniqueFd();
   const bool made = ::mkdir(folder.c_str(), 0700) == 0;
   if (!made && errno != EEXIST) return UniqueFd();
-  if (made && groups_.last != 0 && !give_to_group(folder)) {
+  // Beyond what the daemon's umask leaves.
+  if (made && whom_ == For::any_user && ::chmod(folder.c_str(), 0777) != 0) {
     ::rmdir(folder.c_str());
     return UniqueFd();
   }

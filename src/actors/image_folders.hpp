@@ -21,17 +21,12 @@ class ImageFolders {
  public:
   static constexpr std::size_t kMostUsers = 64;
 
-  /// Groups for the folders: each gets the next one, so that executors of other users than the daemon's can share a
-  /// folder. `last` 0: none, folders are for the daemon's own user.
-  struct Groups {
-    gid_t first = 0, last = 0;
-  };
+  /// Whose processes may use a folder, once they have its descriptor: nobody else's may enter the folder above.
+  enum class For { own_user, any_user };
 
   /// Makes the daemon's folder within `parent`. Null: `error` says why.
-  static std::unique_ptr<ImageFolders> make(const std::filesystem::path& parent, std::string& error, Groups groups);
-  static std::unique_ptr<ImageFolders> make(const std::filesystem::path& parent, std::string& error) {
-    return make(parent, error, Groups());
-  }
+  static std::unique_ptr<ImageFolders> make(const std::filesystem::path& parent, std::string& error,
+                                            For whom = For::own_user);
   ~ImageFolders();
   ImageFolders(const ImageFolders&) = delete;
   ImageFolders& operator=(const ImageFolders&) = delete;
@@ -41,14 +36,13 @@ class ImageFolders {
   UniqueFd open(std::uint32_t vm, bool in_vm, uid_t user) const;
 
  private:
-  ImageFolders(std::filesystem::path folder, UniqueFd lock, Groups groups) noexcept
-      : folder_(std::move(folder)), lock_(std::move(lock)), groups_(groups) {}
-  bool give_to_group(const std::filesystem::path& folder) const;
+  ImageFolders(std::filesystem::path folder, UniqueFd lock, For whom) noexcept
+      : folder_(std::move(folder)), lock_(std::move(lock)), whom_(whom) {}
 
   std::filesystem::path folder_;
   UniqueFd lock_;  ///< of the folder, held as long as the daemon lives
+  const For whom_;
   mutable std::mutex mutex_;
-  mutable Groups groups_;                                                    ///< that are left
   mutable std::map<std::pair<std::uint32_t, bool>, std::set<uid_t>> users_;  ///< that have a folder, by VM
 };
 

@@ -73,6 +73,7 @@ void Commands::listen() {
       case ExecutorCommand::Type::watch:
         watch_.store(command.watch, std::memory_order_relaxed);
         break;
+      case ExecutorCommand::Type::prepare:
       case ExecutorCommand::Type::start:
         break;
     }

@@ -105,7 +105,7 @@ int ImageStore::begin_file(const char* name, u64 bytes) const {
   while (::flock(lock.get(), LOCK_EX) != 0)
     if (errno != EINTR) return -1;
   if (!make_room(bytes)) return -1;
-  UniqueFd file(::openat(folder_, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640));
+  UniqueFd file(::openat(folder_, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!file) return -1;
   if (::ftruncate(file.get(), static_cast<off_t>(bytes)) == 0) return file.release();
   ::unlinkat(folder_, name, 0);

@@ -7,23 +7,34 @@
 #include <cerrno>
 #include <cstring>
 
+#include "common/descriptor_message.hpp"
+
 namespace vgpu::executor {
+namespace {
+
+Link::Received accept(protocol::ExecutorCommand& command, ssize_t bytes) noexcept {
+  if (bytes != static_cast<ssize_t>(sizeof command)) return Link::Received::closed;
+  command.pool.back() = '\0';
+  command.driver_library.back() = '\0';
+  return Link::Received::command;
+}
+
+}  // namespace
 
 Link::~Link() {
   if (fd_ >= 0) close(fd_);
 }
 
 Link::Received Link::receive(protocol::ExecutorCommand& command) noexcept {
-  for (;;) {
-    const ssize_t got = recv(fd_, &command, sizeof command, 0);
-    if (got == static_cast<ssize_t>(sizeof command)) {
-      command.pool.back() = '\0';
-      command.driver_library.back() = '\0';
-      return Received::command;
-    }
-    if (got < 0 && errno == EINTR) continue;
-    return Received::closed;
-  }
+  ssize_t got = 0;
+  do {
+    got = recv(fd_, &command, sizeof command, 0);
+  } while (got < 0 && errno == EINTR);
+  return accept(command, got);
+}
+
+Link::Received Link::receive(protocol::ExecutorCommand& command, std::vector<UniqueFd>& descriptors) {
+  return accept(command, receive_with_descriptors(fd_, &command, sizeof command, descriptors));
 }
 
 void Link::send(const protocol::ExecutorEvent& event) noexcept {

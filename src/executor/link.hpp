@@ -1,4 +1,7 @@
 #pragma once
+#include <vector>
+
+#include "common/unique_fd.hpp"
 #include "protocol/executor_link.hpp"
 
 namespace vgpu::executor {
@@ -15,6 +18,8 @@ class Link {
   enum class Received { command, closed };
   /// Waits for the next command. closed: the daemon is gone, or sent something that is none. One thread.
   Received receive(protocol::ExecutorCommand& command) noexcept;
+  /// The same; descriptors that come with it are added.
+  Received receive(protocol::ExecutorCommand& command, std::vector<UniqueFd>& descriptors);
 
   /// Sends one event; lost if the daemon is gone. Any thread.
   void send(const protocol::ExecutorEvent& event) noexcept;

@@ -29,9 +29,7 @@ int main(int argc, char** argv) {
     }
     if (const int status = vgpu::executor::enter_sandbox(*order); status >= 0) return status;
   }
-  vgpu::executor::Descriptors descriptors{vgpu::protocol::kLinkFd,   vgpu::protocol::kRegionFd,
-                                          vgpu::protocol::kStatsFd,  vgpu::protocol::kInterruptFd,
-                                          vgpu::protocol::kImagesFd, vgpu::protocol::kAccountFd};
+  vgpu::executor::Descriptors descriptors{.link = vgpu::protocol::kLinkFd, .images = vgpu::protocol::kImagesFd};
   descriptors.kernel_text = vgpu::executor::KernelText::catch_standard_output();
   // _exit: nothing of the process needs tidying, and a thread in the driver may never come back.
   const int code = vgpu::executor::run_executor(descriptors, [](int status) { _exit(status); });

@@ -10,6 +10,9 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <span>
+
+#include "common/descriptor_message.hpp"
 
 namespace vgpu::ivshmem {
 
@@ -49,32 +52,18 @@ void Device::set_absent() noexcept {
 }
 
 bool send_with_fds(int socket, const void* data, std::size_t bytes, const std::vector<int>& fds) {
-  constexpr std::size_t kMostFds = 2;
   constexpr int kPatienceMs = 5000;
-  if (fds.size() > kMostFds) return false;
   std::size_t sent = 0;
   while (sent < bytes) {
-    iovec part{const_cast<std::byte*>(static_cast<const std::byte*>(data)) + sent, bytes - sent};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostFds * sizeof(int))> control{};
-    if (sent == 0 && !fds.empty()) {
-      message.msg_control = control.data();
-      message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
-      cmsghdr* header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-      std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
-    }
-    const ssize_t done = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t done =
+        send_with_descriptors(socket, static_cast<const std::byte*>(data) + sent, bytes - sent,
+                              sent == 0 ? std::span<const int>(fds) : std::span<const int>(), MSG_DONTWAIT);
     if (done >= 0) {
       sent += static_cast<std::size_t>(done);
     } else if (errno == EAGAIN) {
       pollfd room{socket, POLLOUT, 0};
       if (::poll(&room, 1, kPatienceMs) == 0) return false;
-    } else if (errno != EINTR) {
+    } else {
       return false;
     }
   }

@@ -13,13 +13,22 @@
 namespace vgpu::protocol {
 
 /// Descriptors that the executor inherits.
-inline constexpr int kLinkFd = 3;       ///< the message socket
-inline constexpr int kRegionFd = 4;     ///< memfd of the session's region; VM: of the whole BAR2
-inline constexpr int kStatsFd = 5;      ///< memfd of SessionStats, not visible to the guest
-inline constexpr int kInterruptFd = 6;  ///< VM: eventfd that raises the channel's interrupt; closed otherwise
-inline constexpr int kImagesFd = 7;     ///< folder of images that the VM's user had sent; closed where none is kept
-inline constexpr int kAccountFd = 8;    ///< memfd of VmAccount, not visible to the guest
-inline constexpr int kLastFd = kAccountFd;
+inline constexpr int kLinkFd = 3;  ///< the message socket
+inline constexpr int kImagesFd =
+    4;  ///< folder of images, where its mount view must have it from the start; else closed
+inline constexpr int kLastFd = kImagesFd;
+
+/// Descriptors that come with `start`, in this order. Those that a session does not have are left out.
+enum class StartFd : u32 {
+  region,     ///< memfd of the session's region; VM: of the whole BAR2
+  stats,      ///< memfd of SessionStats, not visible to the guest
+  account,    ///< memfd of VmAccount, not visible to the guest
+  interrupt,  ///< VM: eventfd that raises the channel's interrupt
+  images,     ///< folder of images that the VM's user had sent, unless it was inherited
+  count
+};
+inline constexpr std::size_t kStartFds = static_cast<std::size_t>(StartFd::count);
+inline constexpr u32 bit(StartFd fd) noexcept { return 1u << static_cast<u32>(fd); }
 
 /// daemon -> executor
 ///
@@ -27,18 +36,19 @@ inline constexpr int kLastFd = kAccountFd;
 /// command's quantum before the command, if it is older: what was used while nobody else wanted it is nobody's loss.
 struct ExecutorCommand {
   enum class Type : u32 {
-    start = 1,  ///< first message; answered with ready or failed
-    run = 2,    ///< you hold a lease on these terms, and the ring may have records: read it until it is empty
-    yield = 3,  ///< give the lease of this order up: stop reading, drain the GPU, answer with idle
-    stop = 4,   ///< the guest is gone: read what is still in the ring without waiting for the GPU, then exit
-    watch = 5,  ///< tell of calls what `watch` says from now on
+    prepare = 6,  ///< first message: load this driver and initialize it; answered with failed, or not at all
+    start = 1,    ///< second message: serve this session; answered with ready or failed
+    run = 2,      ///< you hold a lease on these terms, and the ring may have records: read it until it is empty
+    yield = 3,    ///< give the lease of this order up: stop reading, drain the GPU, answer with idle
+    stop = 4,     ///< the guest is gone: read what is still in the ring without waiting for the GPU, then exit
+    watch = 5,    ///< tell of calls what `watch` says from now on
   };
   Type type = Type::start;
   u32 session = 0;
   u32 vm = 0;
-  u32 watch = 0;     ///< start, watch: bits of CallWatch
-  u32 log_json = 0;  ///< start: 1: lines of the log are JSON objects
-  u32 reserved = 0;
+  u32 watch = 0;        ///< start, watch: bits of CallWatch
+  u32 log_json = 0;     ///< prepare: 1: lines of the log are JSON objects
+  u32 descriptors = 0;  ///< start: a bit for each StartFd that comes with it
   u64 region_bytes = 0;
   u32 spin_microseconds = 0;     ///< how long to poll an empty ring before sleeping
   i32 device = 0;                ///< ordinal of the device to use, as the driver library counts them; -1: all
@@ -46,7 +56,7 @@ struct ExecutorCommand {
   u64 quantum_microseconds = 0;  ///< run: give the lease up by yourself when it counts so much; 0: no limit. See below
   u64 backlog_microseconds = 0;  ///< run: how much unfinished work the GPU may have; 0: any amount
   std::array<char, 32> pool{};
-  std::array<char, 256> driver_library{};  ///< path or soname to dlopen: libcuda.so.1 or the software GPU
+  std::array<char, 256> driver_library{};  ///< prepare: path or soname to dlopen
 
   // start: where the session's shared memory lies in the memfd.
   static constexpr u32 kInVm = 1u << 0;

@@ -84,8 +84,13 @@ def process_state(pid):
 
 
 def executors_of(pid):
-    """Live executors that `pid` started, by pid."""
-    found = []
+    """Live executors of sessions that `pid` started, by pid."""
+    return [child for child, name in children_of(pid).items() if re.match(r"vgpu-s\d", name)]
+
+
+def children_of(pid):
+    """Names of the live processes that `pid` started, by pid, in its order."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -94,10 +99,9 @@ def executors_of(pid):
         except OSError:
             continue
         fields = rest.split()
-        # Its name before exec is the daemon's.
-        if int(fields[1]) == pid and fields[0] != "Z" and not name.endswith("(vgpu-ivshmem"):
-            found.append(int(entry.name))
-    return sorted(found)
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found[int(entry.name)] = name.partition("(")[2]
+    return dict(sorted(found.items()))
 
 
 class Metrics:

@@ -1,6 +1,7 @@
 // A driver library that misbehaves: what a guest could do that has taken its executor over. vgpud's executors load it
-// in the software GPU's place. cuInit() shows where a secret lies in its memory, waits for a file `targets` in its
-// folder of images, tries to get at what the file names, and says on stderr, line by line, what came of it.
+// in the software GPU's place. With its session's first call it shows where a secret lies in its memory, waits for a
+// file `targets` in its folder of images, tries to get at what the file names, and says on stderr, line by line, what
+// came of it.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -29,7 +30,8 @@
 
 namespace {
 
-constexpr int kImagesFd = 7;
+constexpr int kMostDescriptors = 256;
+int images = -1;  // the folder, which is the only one that it gets
 constexpr int kErrorNoDevice = 100;
 volatile char secret[32] = "nobody else may read this";
 
@@ -149,7 +151,7 @@ void reach_out(const Targets& targets) {
 
 void reach_files(const Targets& targets) {
   attempt("read the configuration", can_read(AT_FDCWD, targets.configuration.data()));
-  attempt("read the configuration from the folder of images", can_read(kImagesFd, targets.above.data()));
+  attempt("read the configuration from the folder of images", can_read(images, targets.above.data()));
   attempt("read a list of users", can_read(AT_FDCWD, "/etc/passwd"));
   attempt("read secrets of users", can_read(AT_FDCWD, "/etc/shadow"));
   attempt("read the daemon's environment", std::getenv("INTRUDER_WANTS") != nullptr);
@@ -180,7 +182,7 @@ void raise_rights() {
 bool read_targets(Targets& targets) {
   constexpr timespec kPause{0, 10'000'000};
   for (int i = 0; i < 2'500; ++i, ::nanosleep(&kPause, nullptr)) {
-    const int file = ::openat(kImagesFd, "targets", O_RDONLY);
+    const int file = ::openat(images, "targets", O_RDONLY);
     std::array<char, 2048> text{};
     const ssize_t length = file >= 0 ? ::read(file, text.data(), text.size() - 1) : -1;
     if (file >= 0) ::close(file);
@@ -196,9 +198,17 @@ bool read_targets(Targets& targets) {
 
 extern "C" {
 
-__attribute__((visibility("default"))) int cuInit(unsigned) {
+__attribute__((visibility("default"))) int cuInit(unsigned) { return 0; }
+
+__attribute__((visibility("default"))) int cuDeviceGetCount(int* count) {
+  *count = 1;
+  return 0;
+}
+
+__attribute__((visibility("default"))) int cuDeviceGet(int*, int) {
   struct stat folder {};
-  ::fstat(kImagesFd, &folder);
+  for (int fd = 3; fd < kMostDescriptors && images < 0; ++fd)
+    if (::fstat(fd, &folder) == 0 && S_ISDIR(folder.st_mode)) images = fd;
   std::fprintf(stderr, "intruder folder=%lu secret=%p\n", static_cast<unsigned long>(folder.st_ino),
                static_cast<const void*>(const_cast<const char*>(secret)));
   Targets targets;

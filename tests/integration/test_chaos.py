@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from harness import SANITIZER, SLOWNESS, DaemonTest, program
+from harness import SANITIZER, SLOWNESS, DaemonTest, children_of, program, wait_until
 
 SECONDS = float(os.environ.get("VGPU_CHAOS_SECONDS", 20 if SANITIZER else 120))
 SEED = int(os.environ.get("VGPU_CHAOS_SEED", 1))
@@ -116,12 +116,18 @@ class Chaos(DaemonTest):
             return
         self.killed += 1
 
+    def wait_for_spares(self):
+        """Until as many processes wait for sessions as should, and no others are there."""
+        wait_until(lambda: list(children_of(self.daemon.process.pid).values()) == ["vgpu-executor"] * 2,
+                   lambda: f"processes are left: {children_of(self.daemon.process.pid)}")
+
     def test_what_survives_is_right_and_nothing_is_left(self):
         folder = f"/proc/{self.daemon.process.pid}/fd"
         with self.daemon.guest(program("steps"), vm=1) as guest:
             self.assertEqual(guest.ask("work")[:2], "ok")
             self.assertEqual(guest.finish(), 0)
         self.daemon.wait_idle()
+        self.wait_for_spares()
         descriptors = len(os.listdir(folder))
         chance = random.Random(SEED)
         sessions = [threading.Thread(target=self.session, args=[number]) for number in range(SESSIONS)]
@@ -144,6 +150,7 @@ class Chaos(DaemonTest):
         self.assertEqual(metrics.value("vgpu_memory_used_bytes"), 0)
         for reason in ("watchdog", "gpu_fault", "executor_died") if SECONDS >= 60 else ():
             self.assertGreater(metrics.value("vgpu_faults_total", reason=reason), 0, reason)
+        self.wait_for_spares()
         self.assertLessEqual(len(os.listdir(folder)), descriptors, os.listdir(folder))
         # No lease is left over: each pool serves who comes.
         for vm in VMS:

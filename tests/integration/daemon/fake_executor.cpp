@@ -12,7 +12,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <vector>
 
+#include "common/descriptor_message.hpp"
 #include "protocol/executor_link.hpp"
 #include "protocol/layout.h"
 #include "protocol/ring.hpp"
@@ -45,11 +47,16 @@ bool only_expected_descriptors() {
 }  // namespace
 
 int main() {
+  ExecutorCommand prepare;
+  if (::recv(vgpu::protocol::kLinkFd, &prepare, sizeof prepare, 0) != sizeof prepare) return 2;
+  if (prepare.type != ExecutorCommand::Type::prepare) return 2;
+  const bool none_inherited = only_expected_descriptors();
   ExecutorCommand start;
-  if (::recv(vgpu::protocol::kLinkFd, &start, sizeof start, 0) != sizeof start) return 2;
-  if (start.type != ExecutorCommand::Type::start) return 2;
+  std::vector<vgpu::UniqueFd> given;
+  if (vgpu::receive_with_descriptors(vgpu::protocol::kLinkFd, &start, sizeof start, given) != sizeof start) return 2;
+  if (start.type != ExecutorCommand::Type::start || given.size() < 3) return 2;
   const std::string pool = start.pool.data();
-  if (!only_expected_descriptors()) {
+  if (!none_inherited) {
     say(ExecutorEvent::Type::failed, "inherited a descriptor", VGPU_END_EXECUTOR_START, 999);
     return 1;
   }
@@ -66,13 +73,13 @@ int main() {
   if (pool == "crash") ::abort();
 
   auto* control = static_cast<vgpu_control*>(
-      ::mmap(nullptr, VGPU_ARENA_OFFSET, PROT_READ | PROT_WRITE, MAP_SHARED, vgpu::protocol::kRegionFd, 0));
+      ::mmap(nullptr, VGPU_ARENA_OFFSET, PROT_READ | PROT_WRITE, MAP_SHARED, given[0].get(), 0));
   auto* stats = static_cast<SessionStats*>(
-      ::mmap(nullptr, sizeof(SessionStats), PROT_READ | PROT_WRITE, MAP_SHARED, vgpu::protocol::kStatsFd, 0));
+      ::mmap(nullptr, sizeof(SessionStats), PROT_READ | PROT_WRITE, MAP_SHARED, given[1].get(), 0));
   if (control == MAP_FAILED || stats == MAP_FAILED) return 2;
   const auto* ring = reinterpret_cast<const std::byte*>(control) + VGPU_RING_OFFSET;
   vgpu::protocol::RingReader reader(control, ring);
-  say(ExecutorEvent::Type::ready, start.driver_library.data());
+  say(ExecutorEvent::Type::ready, prepare.driver_library.data());
 
   for (;;) {
     ExecutorCommand command;

@@ -6,16 +6,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "common/descriptor_message.hpp"
 #include "protocol/executor_link.hpp"
 #include "protocol/ring.hpp"
 
+using namespace vgpu;
 using namespace vgpu::protocol;
 using namespace std::chrono_literals;
 
@@ -40,20 +45,17 @@ class Process {
     REQUIRE(ftruncate(account, sizeof(VmAccount)) == 0);
     base = static_cast<std::byte*>(mmap(nullptr, VGPU_ARENA_OFFSET, PROT_READ | PROT_WRITE, MAP_SHARED, region, 0));
     control = reinterpret_cast<vgpu_control*>(base);
-    // High numbers first: one of ours may be one of those that the child wants.
-    const int high[4] = {fcntl(pair[1], F_DUPFD_CLOEXEC, 100), fcntl(region, F_DUPFD_CLOEXEC, 100),
-                         fcntl(stats, F_DUPFD_CLOEXEC, 100), fcntl(account, F_DUPFD_CLOEXEC, 100)};
+    const int high = fcntl(pair[1], F_DUPFD_CLOEXEC, 100);  // it may be the number that the child wants already
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, high[0], kLinkFd);
-    posix_spawn_file_actions_adddup2(&actions, high[1], kRegionFd);
-    posix_spawn_file_actions_adddup2(&actions, high[2], kStatsFd);
-    posix_spawn_file_actions_adddup2(&actions, high[3], kAccountFd);
+    posix_spawn_file_actions_adddup2(&actions, high, kLinkFd);
     std::string program = VGPU_EXECUTOR_PROGRAM;
     char* arguments[] = {program.data(), nullptr};
     REQUIRE(posix_spawn(&pid, program.c_str(), &actions, nullptr, arguments, environ) == 0);
     posix_spawn_file_actions_destroy(&actions);
-    for (int fd : {pair[1], region, stats, account, high[0], high[1], high[2], high[3]}) close(fd);
+    close(pair[1]);
+    close(high);
+    for (int fd : {region, stats, account}) memory.emplace_back(fd);
   }
   ~Process() {
     close(link);
@@ -62,13 +64,32 @@ class Process {
   }
 
   void send(ExecutorCommand command) { CHECK(::send(link, &command, sizeof command, MSG_NOSIGNAL) > 0); }
-  void start(const std::string& library) {
+  void prepare(const std::string& library) {
     ExecutorCommand command;
-    command.type = ExecutorCommand::Type::start;
-    command.region_bytes = kRegionBytes;
-    command.spin_microseconds = 50;
+    command.type = ExecutorCommand::Type::prepare;
     std::strncpy(command.driver_library.data(), library.c_str(), command.driver_library.size() - 1);
     send(command);
+  }
+  void begin() {
+    ExecutorCommand command;
+    command.type = ExecutorCommand::Type::start;
+    command.session = 7;
+    command.region_bytes = kRegionBytes;
+    command.spin_microseconds = 50;
+    command.descriptors = bit(StartFd::region) | bit(StartFd::stats) | bit(StartFd::account);
+    const std::array<int, 3> fds{memory[0].get(), memory[1].get(), memory[2].get()};
+    CHECK(send_with_descriptors(link, &command, sizeof command, fds) > 0);
+  }
+  void start(const std::string& library) {
+    prepare(library);
+    begin();
+  }
+  /// As the system calls the process.
+  std::string name() const {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/comm");
+    std::string name;
+    std::getline(file, name);
+    return name;
   }
   ExecutorEvent event() {
     ExecutorEvent event;
@@ -90,6 +111,7 @@ class Process {
 
   int link = -1;
   pid_t pid = 0;
+  std::vector<UniqueFd> memory;  // region, counters, account
   std::byte* base = nullptr;
   vgpu_control* control = nullptr;
 };
@@ -123,9 +145,23 @@ TEST_CASE("process: starts, serves, stops") {
   CHECK(process.wait() == 0);
 }
 
+TEST_CASE("process: waits for its session as a spare, and goes with its daemon") {
+  Process process;
+  process.prepare(VGPU_SOFTGPU_LIBRARY);
+  SECTION("gets one") {
+    process.begin();
+    CHECK(process.event().type == ExecutorEvent::Type::ready);
+    CHECK(process.name() == "vgpu-s7");
+    process.send({.type = ExecutorCommand::Type::stop});
+  }
+  SECTION("is told that there will be none") { process.send({.type = ExecutorCommand::Type::stop}); }
+  SECTION("the daemon goes") { ::shutdown(process.link, SHUT_RDWR); }
+  CHECK(process.wait() == 0);
+}
+
 TEST_CASE("process: a driver that can't be loaded is a failed start") {
   Process process;
-  process.start("/nonexistent/libcuda.so.1");
+  process.prepare("/nonexistent/libcuda.so.1");
   const ExecutorEvent failed = process.event();
   CHECK(failed.type == ExecutorEvent::Type::failed);
   CHECK(std::string(failed.text.data()).find("nonexistent") != std::string::npos);
