@@ -12,8 +12,8 @@ namespace vgpu {
 
 inline constexpr std::size_t kMostPassedDescriptors = 64;
 
-/// sendmsg() of `bytes` bytes with these descriptors, which stay the caller's; as it returns, after EINTR again. Flags as
-/// sendmsg()'s; MSG_NOSIGNAL is added. More than kMostPassedDescriptors: EINVAL.
+/// sendmsg() of `bytes` bytes with these descriptors, which stay the caller's; as it returns, after EINTR again. Flags
+/// as sendmsg()'s; MSG_NOSIGNAL is added. More than kMostPassedDescriptors: EINVAL.
 ssize_t send_with_descriptors(int socket, const void* data, std::size_t bytes, std::span<const int> descriptors,
                               int flags = 0);
 

@@ -117,8 +117,9 @@ void answer_wait(Session& session, Wait& wait, CUresult result) {
   // The event is done: this only makes the driver hand out what kernels printed, and give back what streams freed.
   if (result == CUDA_SUCCESS && (session.kernel_text.wanted() || session.memory.has_pools()))
     session.cuda.cuEventSynchronize(wait.event.native);
-  // So is everything that is known of the context; the driver may know more.
-  if (result == CUDA_SUCCESS && wait.for_context) result = session.synchronize(wait.event.context);
+  // So is everything else in the context. Pools give back what was freed at its synchronization only.
+  if (result == CUDA_SUCCESS && wait.for_context && session.memory.has_pools())
+    result = session.synchronize(wait.event.context);
   if (wait.pooled)
     session.parking.events().give(wait.event);
   else if (session.parking.awaited().remove(wait.event.native) &&
@@ -145,7 +146,7 @@ void Parking::poll(CurrentContext& current) {
     CUresult result = make_current(session_, current, parked.wait.event);
     if (result == CUDA_SUCCESS) result = session_.cuda.cuEventQuery(parked.wait.event.native);
     if (result != CUDA_ERROR_NOT_READY) {
-      if (result == CUDA_SUCCESS) session_.unfinished.finished(parked.wait.unfinished);
+      if (result == CUDA_SUCCESS) session_.unfinished.finished(parked.wait.event.context, parked.wait.unfinished);
       answer_wait(session_, parked.wait, result);
       remove(cursor_);
     } else if (now - parked.since > kPollFor && session_.workers.has_room()) {

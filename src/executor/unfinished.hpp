@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <atomic>
 #include <optional>
 
@@ -6,66 +7,75 @@
 
 namespace vgpu::executor {
 
-/// Which streams may have unfinished work, as far as that is simple: none, one, or more than that. What waits for all
-/// work of a context need not take a worker thread if there is none, and can be parked behind a single stream. To say
-/// more than there is costs a thread's wake-up; to say less would only make the reader thread wait.
-/// Reader thread, but for synchronized().
+/// Which streams may have unfinished work, as far as that is simple: of each context none, one, or more than that. What
+/// waits for all work need not take a worker thread if there is none, and can be parked behind a single stream. Reader
+/// thread, but for synchronized().
 class Unfinished {
  public:
   explicit Unfinished(const Contexts& contexts) noexcept : contexts_(contexts) {}
 
-  /// Something was asked of this stream, of the context at this index.
+  /// Something was asked of this stream, of the context at this index (Contexts::kMaxIndex at most).
   void touch(protocol::u32 context, CUstream stream) noexcept {
     ++serial_;
-    if (streams_ == Streams::none) {
-      streams_ = Streams::one;
-      context_ = context;
-      context_serial_ = contexts_.serial(context);
-      stream_ = stream;
-    } else if (context != context_) {
-      streams_ = Streams::of_contexts;
-    } else if (streams_ == Streams::one && stream != stream_) {
-      streams_ = Streams::several;
+    Entry& entry = entries_[context];
+    if (entry.last != 0 && (entry.several || entry.stream != stream || entry.life != contexts_.serial(context))) {
+      entry.several = true;
+    } else if (entry.last == 0) {
+      entry.stream = stream;
+      entry.life = contexts_.serial(context);
+      ++busy_;
     }
+    entry.last = serial_;
   }
   /// The stream is about to be destroyed.
   void forget(CUstream stream) noexcept {
-    if (streams_ == Streams::one && stream == stream_) streams_ = Streams::several;
+    for (Entry& entry : entries_)
+      if (entry.last != 0 && entry.stream == stream) entry.several = true;
   }
   /// Grows with every touch().
   protocol::u64 serial() const noexcept { return serial_; }
 
   bool none() noexcept {
-    if (streams_ == Streams::several && synchronized_.load(std::memory_order_acquire) == serial_)
-      streams_ = Streams::none;
-    return streams_ == Streams::none;
+    for (Entry& entry : entries_) {
+      if (busy_ == 0) return true;
+      if (entry.last != 0 && entry.synchronized.load(std::memory_order_acquire) >= entry.last) clear(entry);
+    }
+    return busy_ == 0;
   }
-  /// The only stream that may have work, if it is of this context and lives.
+  /// The only stream of the context that may have work, if there is one and it lives.
   std::optional<CUstream> only(protocol::u32 context) const noexcept {
-    if (streams_ != Streams::one || context != context_ || context_serial_ != contexts_.serial(context))
-      return std::nullopt;
-    return stream_;
+    const Entry& entry = entries_[context];
+    if (entry.last == 0 || entry.several || entry.life != contexts_.serial(context)) return std::nullopt;
+    return entry.stream;
   }
 
-  /// All work is done that the stream of the touch of this number had then.
-  void finished(protocol::u64 serial) noexcept {
-    if (streams_ == Streams::one && serial == serial_) streams_ = Streams::none;
+  /// The work is done that the context's stream had when serial() was this.
+  void finished(protocol::u32 context, protocol::u64 serial) noexcept {
+    if (Entry& entry = entries_[context]; entry.last != 0 && !entry.several && entry.last <= serial) clear(entry);
   }
-  /// All work of the context at this index is done that it had when serial() was this. Any thread.
+  /// All work of the context is done that it had when serial() was this. Any thread.
   void synchronized(protocol::u32 context, protocol::u64 serial) noexcept {
-    if (context == context_) synchronized_.store(serial, std::memory_order_release);
+    entries_[context].synchronized.store(serial, std::memory_order_release);
   }
 
  private:
-  enum class Streams { none, one, several, of_contexts };
+  struct Entry {
+    CUstream stream = nullptr;
+    protocol::u32 life = 0;  ///< the context's serial()
+    bool several = false;    ///< streams, or nobody knows which
+    protocol::u64 last = 0;  ///< touch(); 0: nothing is unfinished
+    std::atomic<protocol::u64> synchronized{0};
+  };
+  void clear(Entry& entry) noexcept {
+    entry.last = 0;
+    entry.several = false;
+    --busy_;
+  }
 
   const Contexts& contexts_;
-  Streams streams_ = Streams::none;
-  std::atomic<protocol::u32> context_{0};
-  protocol::u32 context_serial_ = 0;
-  CUstream stream_ = nullptr;
-  protocol::u64 serial_ = 1;
-  std::atomic<protocol::u64> synchronized_{0};
+  std::array<Entry, Contexts::kMaxIndex + 1> entries_;
+  unsigned busy_ = 0;  ///< entries with something unfinished
+  protocol::u64 serial_ = 0;
 };
 
 }  // namespace vgpu::executor

@@ -157,7 +157,7 @@ VGPU_HANDLER(cuCtxSynchronize) {
   if (const auto stream = session.unfinished.only(in.header.context);
       stream && !in.on_worker && !session.captures.any()) {
     in.wait_for_context = true;
-    return in.answer_after(*stream);
+    if (in.answer_after(*stream) == CUDA_SUCCESS) return CUDA_SUCCESS;
   }
   if (in.leave_to_worker()) return CUDA_SUCCESS;
   const CUresult result = session.synchronize(in.header.context);

@@ -25,9 +25,9 @@ TEST_CASE("unfinished: one stream is known by its name until its work is done") 
   CHECK_FALSE(unfinished.only(2));
   const u64 waited_for = unfinished.serial();
   unfinished.touch(1, stream(7));
-  unfinished.finished(waited_for);
+  unfinished.finished(1, waited_for);
   CHECK_FALSE(unfinished.none());
-  unfinished.finished(unfinished.serial());
+  unfinished.finished(1, unfinished.serial());
   CHECK(unfinished.none());
   CHECK_FALSE(unfinished.only(1));
 }
@@ -38,7 +38,7 @@ TEST_CASE("unfinished: of several streams one tells nothing, the whole context d
   unfinished.touch(1, stream(7));
   unfinished.touch(1, nullptr);
   CHECK_FALSE(unfinished.only(1));
-  unfinished.finished(unfinished.serial());
+  unfinished.finished(1, unfinished.serial());
   CHECK_FALSE(unfinished.none());
   unfinished.synchronized(2, unfinished.serial());
   CHECK_FALSE(unfinished.none());
@@ -49,16 +49,20 @@ TEST_CASE("unfinished: of several streams one tells nothing, the whole context d
   CHECK(unfinished.none());
 }
 
-TEST_CASE("unfinished: of several contexts none tells of the other") {
+TEST_CASE("unfinished: each context has its own") {
   Contexts contexts;
   Unfinished unfinished(contexts);
   unfinished.touch(1, stream(7));
-  unfinished.touch(2, stream(7));
-  CHECK_FALSE(unfinished.only(1));
-  CHECK_FALSE(unfinished.only(2));
+  unfinished.touch(2, stream(8));
+  CHECK(unfinished.only(1) == stream(7));
+  CHECK(unfinished.only(2) == stream(8));
   unfinished.synchronized(1, unfinished.serial());
-  unfinished.finished(unfinished.serial());
   CHECK_FALSE(unfinished.none());
+  unfinished.touch(1, stream(7));
+  unfinished.finished(1, unfinished.serial());
+  CHECK_FALSE(unfinished.none());
+  unfinished.finished(2, unfinished.serial());
+  CHECK(unfinished.none());
 }
 
 TEST_CASE("unfinished: a stream that is gone is nothing to wait for") {
