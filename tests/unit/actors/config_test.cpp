@@ -84,6 +84,7 @@ priority = "low"
 max_kernel_seconds = 3
 [executor]
 spin_microseconds = 7
+spares = 5
 path = "/opt/vgpu-executor"
 region_size = "1 GiB"
 images = "/srv/images"
@@ -117,6 +118,7 @@ launch_timeout_seconds = 5
   CHECK(!config.allow_unregistered);
   CHECK(config.unregistered_pool == "inference");
   CHECK(config.spin_microseconds == 7);
+  CHECK(config.spare_executors == 5);
   CHECK(config.executor == "/opt/vgpu-executor");
   CHECK(config.region_bytes == std::uint64_t{1} << 30);
   CHECK(config.images == "/srv/images");
@@ -268,6 +270,7 @@ TEST_CASE("Each mistake is named with its file and line") {
       {"[executor]\ncontext_memory = \"some\"\n", "test.toml:2: ", "528MiB"},
       {"[unregistered]\nallow = \"yes\"\n", "test.toml:2: ", "expected true or false"},
       {"[unregistered]\npool = \"Z\"\n", "test.toml:2: ", "no pool \"Z\""},
+      {"[executor]\nspares = 65\n", "test.toml:2: ", "from 0 to 64"},
       {"[executor]\nspin_microseconds = 1000001\n", "test.toml:2: ", "from 0 to 1000000"},
       {"[executor]\npath = \"vgpu-executor\"\n", "test.toml:2: ", "absolute path"},
       {"[executor]\nimages = \"here\"\n", "test.toml:2: ", "absolute path or \"off\""},
