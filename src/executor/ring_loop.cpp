@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "executor/call_log.hpp"
+#include "executor/driver_poll.hpp"
 #include "protocol/end_reason.hpp"
 
 namespace vgpu::executor {
@@ -74,7 +75,7 @@ void RingLoop::run() {
     if (may_read() && (spin() || !announce_sleep())) continue;
     if (lease_.held()) try_to_finish();
     const unsigned waits = on_workers();
-    session_.signal.sleep(seen, longest_sleep());
+    sleep(seen, waits);
     const Clock::time_point woken = Clock::now();
     lease_.check(woken);
     if (lease_.held()) publish_use(lease_.busy(woken));
@@ -85,6 +86,13 @@ void RingLoop::run() {
     if (answered || reader_.pending()) wake_up();
     if (answered && !lease_.limited()) spins_ = kLinger;
   }
+}
+
+void RingLoop::sleep(std::uint32_t seen, unsigned waits) {
+  const bool idle = !lease_.held() && waits == 0;
+  if (idle) let_driver_sleep(true);
+  session_.signal.sleep(seen, longest_sleep());
+  if (idle) let_driver_sleep(false);
 }
 
 bool RingLoop::obey(u32 wishes) {

@@ -49,6 +49,8 @@ class RingLoop {
   /// Makes the guest ring from now on. False: a record has come meanwhile.
   bool announce_sleep();
   void wake_up();
+  /// Until the signal is raised after `seen`. `waits`: what workers have.
+  void sleep(std::uint32_t seen, unsigned waits);
   /// Drains the GPU, and gives the lease back when that is done.
   void try_to_finish();
   /// At the end of a quantum: a guest that waited for what was drained goes on within microseconds, and would lose its

@@ -31,7 +31,8 @@ class SharingTest(DaemonTest):
         with contextlib.ExitStack() as stack:
             guests = [stack.enter_context(self.daemon.guest(program("steps"), vm=number)) for number in numbers]
             for guest in guests:
-                self.assertEqual(guest.ask("launch")[:2], "ok")
+                answer = guest.ask("launch")
+                self.assertEqual(answer[:2], "ok", f"{answer}\n{self.log_tail()}")
             for guest in guests:
                 guest.tell("saturate")
             for guest in guests:

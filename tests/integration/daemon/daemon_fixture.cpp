@@ -72,7 +72,8 @@ Daemon::Daemon(const std::string& config, const std::string& log_level) {
   std::string pattern = (fs::temp_directory_path() / "vgpu-daemon-XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
   folder_ = pattern;
-  std::ofstream(this->config()) << "[executor]\npath = \"" FAKE_EXECUTOR "\"\nregion_size = \"66MiB\"\n" << config;
+  std::ofstream(this->config()) << "[executor]\nspares = 0\npath = \"" FAKE_EXECUTOR "\"\nregion_size = \"66MiB\"\n"
+                                << config;
   pid_ = spawn({VGPUD, "--config", this->config(), "--socket", socket(), "--metrics", "127.0.0.1:0", "--gpu",
                 "software", "--log-level", log_level},
                folder_ / "log");
