@@ -7,8 +7,8 @@ namespace vgpu::executor {
 /// would wake the host a thousand times a second. While the session is idle that thread's poll() has no end but an
 /// event; this program's poll() stands in for the C library's. Where the driver has no such thread nothing changes.
 ///
-/// True: the session has nothing on the GPU and reads no calls. False: it goes on; the driver's thread looks at once, as
-/// if its time had passed. One thread; a store and a load unless the driver's thread has really slept longer.
+/// True: the session has nothing on the GPU and reads no calls. False: it goes on; the driver's thread looks at once,
+/// as if its time had passed. One thread; a store and a load unless the driver's thread has really slept longer.
 void let_driver_sleep(bool idle) noexcept;
 
 }  // namespace vgpu::executor
