@@ -69,6 +69,11 @@ class OneGuest(VmTest):
         self.assertEqual(self.host.counted("vgpu_sessions", self.guest), 1)  # asking is none
         holder.kill()
 
+    def test_what_frameworks_ask_first(self):
+        status, output = self.guest.run("/programs/discovery.static-O3", user="tenant")
+        self.assertEqual(status, 0, output)
+        self.assertIn("discovery: ok, 1 of CUDA", output)
+
     def test_a_stranger_may_not(self):
         status, output = self.guest.run("/programs/vector_add.static-O3", user="stranger")
         self.assertNotEqual(status, 0)
