@@ -231,7 +231,8 @@ void handle_ready(Self self, const std::string& device) {
   if (state.phase != Phase::opening) return;
   state.phase = Phase::open;
   state.memory->open();
-  // In this order: whoever has a Welcome is counted, and its first doorbell finds a scheduler that knows it.
+  // In this order: the books are told of a session before its guest is, and its first doorbell finds a scheduler that
+  // knows it.
   state.counted = true;
   self->send(state.context->metrics, opened_atom_v, state.record);
   self->send(state.scheduler, opened_atom_v, state.record, state.executor,

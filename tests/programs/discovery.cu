@@ -103,8 +103,8 @@ static void look_at(const Library& cuda, const Library& nvml, int ordinal) {
   // NVIDIA's NVML counts what the driver keeps for itself, too.
   REQUIRE(memory.total >= total && memory.total - total < total / 16, "%zu bytes are %llu to NVML", total,
           memory.total);
-  REQUIRE(memory.free <= memory.total && memory.used <= memory.total, "%llu and %llu of %llu", memory.free,
-          memory.used, memory.total);
+  REQUIRE(memory.free <= memory.total && memory.used <= memory.total, "%llu and %llu of %llu", memory.free, memory.used,
+          memory.total);
 
   cudaDeviceProp properties;
   CHECK(cudaGetDeviceProperties(&properties, ordinal));

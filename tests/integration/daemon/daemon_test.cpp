@@ -303,7 +303,7 @@ TEST_CASE("Fifty guests at once") {
     REQUIRE(welcome.has_value());
     CHECK(welcome->result == 0);
   }
-  CHECK(daemon.metric("vgpu_sessions") == 50);
+  CHECK(eventually([&] { return daemon.metric("vgpu_sessions") == 50; }));
   for (int round = 0; round < 10; ++round)
     for (Guest& guest : guests) guest.call(2);
   CHECK(eventually([&] { return daemon.metric("vgpu_calls_processed_total") == 1000; }));
