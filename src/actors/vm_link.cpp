@@ -3,7 +3,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/post.hpp>
@@ -12,6 +11,7 @@
 #include <string_view>
 
 #include "actors/eventfd.hpp"
+#include "common/descriptor_message.hpp"
 
 namespace vgpu::daemon {
 namespace {
@@ -86,24 +86,12 @@ class StreamVmLink final : public VmLink, public std::enable_shared_from_this<St
 
   /// Reads on towards one whole message, and no further: the descriptors that come belong to it.
   void read_bytes() {
-    iovec part{reinterpret_cast<std::byte*>(&message_) + filled_, sizeof message_ - filled_};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostFds * sizeof(int))> control{};
-    msghdr header{};
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    header.msg_control = control.data();
-    header.msg_controllen = control.size();
-    const ssize_t got = ::recvmsg(socket_.native_handle(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const ssize_t got =
+        receive_with_descriptors(socket_.native_handle(), reinterpret_cast<std::byte*>(&message_) + filled_,
+                                 sizeof message_ - filled_, fds_, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return wait_for_bytes();
     if (got <= 0) return hang_up({});
-    for (cmsghdr* entry = CMSG_FIRSTHDR(&header); entry != nullptr; entry = CMSG_NXTHDR(&header, entry)) {
-      if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS) continue;
-      for (std::size_t i = 0; i < (entry->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i) {
-        int fd = -1;
-        std::memcpy(&fd, CMSG_DATA(entry) + i * sizeof(int), sizeof fd);
-        fds_.emplace_back(fd);
-      }
-    }
+    if (fds_.size() > kMostFds) return hang_up("more descriptors came than belong to a message");
     filled_ += static_cast<std::size_t>(got);
     if (filled_ == sizeof message_) {
       filled_ = 0;
@@ -198,7 +186,7 @@ class StreamVmLink final : public VmLink, public std::enable_shared_from_this<St
                                    });
   }
 
-  static constexpr std::size_t kMostFds = 4;
+  static constexpr std::size_t kMostFds = 4;  ///< of one message
 
   asio::io_context& io_;
   asio::posix::stream_descriptor socket_;

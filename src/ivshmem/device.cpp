@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
