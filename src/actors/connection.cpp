@@ -25,10 +25,10 @@ Ending ending_of(ErrorCode code, const std::string& detail = {}) {
   return {info.reason, info.result, detail.empty() ? info.text : info.text + (" (" + detail + ")")};
 }
 
-/// A fault is what nobody asked for: not the guest's own end, nor the daemon's.
+/// A fault is what nobody asked for: not the guest's own end, nor the daemon's, nor a session that is refused.
 bool is_fault(vgpu_end_reason reason) noexcept {
   return reason != VGPU_END_NONE && reason != VGPU_END_CLOSED && reason != VGPU_END_DAEMON_STOPPED &&
-         reason != VGPU_END_KILLED;
+         reason != VGPU_END_KILLED && reason != VGPU_END_LIMIT;
 }
 
 void count_fault(const ConnectionState& state, vgpu_end_reason reason) {
@@ -229,20 +229,21 @@ void handle_message(Self self, const Bytes& message) {
 void handle_ready(Self self, const std::string& device) {
   ConnectionState& state = self->state;
   if (state.phase != Phase::opening) return;
+  const ConfigPtr config = state.context->config();
+  self->send(state.scheduler, opened_atom_v, state.record, state.executor, config->tenant(state.identity.vm));
+  // After the scheduler knows the session: it ends those that it knows when a GPU fails, or a pool is drained of them.
+  if (const std::string why = state.context->gpus->unhealthy(state.record->gpus); !why.empty())
+    return end_session(self, ending_of(ErrorCode::gpu_unhealthy, why));
+  if (const PoolConfig* const pool = config->pool(state.identity.pool); pool != nullptr && pool->drained)
+    return end_session(self, ending_of(ErrorCode::pool_drained));
   state.phase = Phase::open;
   state.memory->open();
-  // In this order: the books are told of a session before its guest is, and its first doorbell finds a scheduler that
-  // knows it.
+  // The books are told of a session before its guest is.
   state.counted = true;
   self->send(state.context->metrics, opened_atom_v, state.record);
-  self->send(state.scheduler, opened_atom_v, state.record, state.executor,
-             state.context->config()->tenant(state.identity.vm));
   // As below: who begins to watch tells the sessions that the scheduler knows.
   if (const std::uint32_t watch = state.context->traces.join(state.record); watch != 0)
     self->send(state.executor, watch_atom_v, watch, std::uint32_t{0});
-  // After the scheduler knows the session: it tells those that it knows when a GPU fails.
-  if (const std::string why = state.context->gpus->unhealthy(state.record->gpus); !why.empty())
-    return end_session(self, ending_of(ErrorCode::gpu_lost, why));
   // The first call comes within microseconds; the lease is there before it.
   self->send(state.scheduler, doorbell_atom_v, state.record->session);
   protocol::Welcome welcome;

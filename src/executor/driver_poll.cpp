@@ -1,6 +1,5 @@
 #include "executor/driver_poll.hpp"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -55,6 +54,18 @@ int poll_until_awake(pollfd* descriptors, nfds_t count) noexcept {
 
 }  // namespace
 
+int poll_for_driver(pollfd* descriptors, nfds_t count, int timeout) noexcept {
+  if (timeout <= 0 || timeout > kOftenMs || count > kMostDescriptors || !idle_now.load(std::memory_order_relaxed) ||
+      !is_drivers_thread() || wake_descriptor() < 0)
+    return poll_for(descriptors, count, timeout);
+  sleeping.store(true, std::memory_order_seq_cst);
+  // Either this sees that the session goes on, or whoever lets it go on sees that this sleeps.
+  const int found = idle_now.load(std::memory_order_seq_cst) ? poll_until_awake(descriptors, count)
+                                                             : poll_for(descriptors, count, timeout);
+  sleeping.store(false, std::memory_order_seq_cst);
+  return found;
+}
+
 void let_driver_sleep(bool idle) noexcept {
   idle_now.store(idle, std::memory_order_seq_cst);
   if (idle || !sleeping.load(std::memory_order_seq_cst)) return;
@@ -67,15 +78,6 @@ void let_driver_sleep(bool idle) noexcept {
 // A sanitizer's runtime has a poll() of its own.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 extern "C" __attribute__((visibility("default"))) int poll(pollfd* descriptors, nfds_t count, int timeout) {
-  using namespace vgpu::executor;
-  if (timeout <= 0 || timeout > kOftenMs || count > kMostDescriptors || !idle_now.load(std::memory_order_relaxed) ||
-      !is_drivers_thread() || wake_descriptor() < 0)
-    return poll_for(descriptors, count, timeout);
-  sleeping.store(true, std::memory_order_seq_cst);
-  // Either this sees that the session goes on, or whoever lets it go on sees that this sleeps.
-  const int found = idle_now.load(std::memory_order_seq_cst) ? poll_until_awake(descriptors, count)
-                                                             : poll_for(descriptors, count, timeout);
-  sleeping.store(false, std::memory_order_seq_cst);
-  return found;
+  return vgpu::executor::poll_for_driver(descriptors, count, timeout);
 }
 #endif

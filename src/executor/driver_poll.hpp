@@ -1,4 +1,5 @@
 #pragma once
+#include <poll.h>
 
 namespace vgpu::executor {
 
@@ -10,5 +11,9 @@ namespace vgpu::executor {
 /// True: the session has nothing on the GPU and reads no calls. False: it goes on; the driver's thread looks at once,
 /// as if its time had passed. One thread; a store and a load unless the driver's thread has really slept longer.
 void let_driver_sleep(bool idle) noexcept;
+
+/// What that poll() does: ppoll() for `timeout` milliseconds, but for the driver's thread while the session is idle.
+/// Any thread.
+int poll_for_driver(pollfd* descriptors, nfds_t count, int timeout) noexcept;
 
 }  // namespace vgpu::executor

@@ -112,6 +112,31 @@ TEST_CASE("A VM that is moved to another pool goes there when it has no session"
   CHECK(world.processes[2]->spec.pool == "B");
 }
 
+TEST_CASE("A pool that is drained while a session opens does not get it") {
+  World world(true);
+  const auto other = world.open(2, "B");
+  const auto guest = world.connect();
+  world.greet(*guest, 1, "A");
+  Config drained = *world.context->config();
+  for (PoolConfig& pool : drained.pools) pool.drained = pool.name == "A";
+  world.context->set_config(drained);
+  FakeProcess& process = *world.processes.back();
+  process.say(ExecutorEvent::Type::ready, "GPU");
+  world.run();
+  REQUIRE(guest->welcomes.size() == 1);
+  CHECK(guest->shared == nullptr);
+  CHECK(guest->welcomes[0].reason != VGPU_END_NONE);
+  CHECK(process.last_command.type == ExecutorCommand::Type::stop);
+  process.exit("exited with code 0");
+  CHECK(world.value("vgpu_sessions") == 1);
+  CHECK(world.value("vgpu_faults_total") == 0);
+  CHECK(control_of(*other->shared).state == VGPU_STATE_OPEN);
+  // Nothing is left of it with the scheduler: whom the pool takes next has the GPU at once.
+  world.configure("");
+  const auto next = world.open(1, "A");
+  CHECK(world.processes.back()->count(ExecutorCommand::Type::run) == 1);
+}
+
 TEST_CASE("New terms reach sessions that are open") {
   World world(true);
   const auto low = world.open(1, "A");
