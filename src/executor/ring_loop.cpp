@@ -89,7 +89,8 @@ void RingLoop::run() {
 }
 
 void RingLoop::sleep(std::uint32_t seen, unsigned waits) {
-  const bool idle = !lease_.held() && waits == 0;
+  // A lease that was given up may leave work on the GPU, which the driver has to hear of.
+  const bool idle = !lease_.held() && waits == 0 && !session_.waits_for_guest();
   if (idle) let_driver_sleep(true);
   session_.signal.sleep(seen, longest_sleep());
   if (idle) let_driver_sleep(false);
